@@ -1,0 +1,44 @@
+# Everything from a bare Python: each target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install run lint types test test-all build sync clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[lite,dev]'
+	@touch $@
+
+install: $(READY) ## Make .venv with everything in it
+
+run: $(READY) ## Train and score on toy images: no data, account or download needed
+	$(BIN)/python -m cfa_lab experiment=quickstart
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/pyright
+
+test: lint types ## Style, types and the fast tests
+	$(BIN)/pytest -n 2
+
+test-all: lint types ## Every test, the slow ones too
+	$(BIN)/pytest -n 2 -m "slow or not slow"
+
+build: $(READY) ## Build the wheel
+	$(BIN)/python -m build --wheel
+
+sync: $(READY) ## Upload every offline W&B run
+	find outputs multirun -type d -name 'offline-run-*' -exec $(BIN)/wandb sync --yes {} +
+
+clean: ## Remove the environment and build results, never data or runs
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Measured comparisons, run by `python -m cfa_lab bench <name>`."""

@@ -1,0 +1,32 @@
+"""Data sets: folders as tables of samples, files as images and masks, and a procedural toy set."""
+
+from cfa_lab.data.geometry import Geometry, Placement
+from cfa_lab.data.images import (
+    LoadedImage,
+    decode_image,
+    iterate_images,
+    load_batch,
+    load_image,
+    load_mask,
+)
+from cfa_lab.data.layouts import LAYOUTS, categories, read_samples
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.data.toy import TOY_CATEGORIES, write_toy
+
+__all__ = [
+    "LAYOUTS",
+    "TOY_CATEGORIES",
+    "Geometry",
+    "LoadedImage",
+    "Placement",
+    "Sample",
+    "SampleTable",
+    "categories",
+    "decode_image",
+    "iterate_images",
+    "load_batch",
+    "load_image",
+    "load_mask",
+    "read_samples",
+    "write_toy",
+]

@@ -1,0 +1,175 @@
+"""Where the pixels of an image go on their way into the network, and where they came from.
+
+All resize modes are one computation per axis: the image is resized, centred in a frame (its own
+size, or a larger one that letterboxing pads), and the input is cut from the middle of that frame.
+"""
+
+from dataclasses import dataclass
+
+from cfa_lab.errors import UserError
+
+RESIZES = ("stretch", "shorter_side", "letterbox")
+INTERPOLATIONS = ("lanczos", "bilinear", "bicubic")
+
+Size = tuple[int, int]  # height, width
+Box = tuple[int, int, int, int]  # top, left, height, width
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the network saw of one image.
+
+    `original` is the image's size; `window` the box of the original that was seen, rounded to whole
+    pixels and never empty; `content` the box of the network's input that shows it: all of the input
+    but the letterbox padding.
+    """
+
+    original: Size
+    window: Box
+    content: Box
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to carry out a placement: resize to `resized`, copy `visible` of it to `content`."""
+
+    resized: Size
+    visible: Box
+    placement: Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """How images of any size become network inputs of one size.
+
+    `stretch` resizes to `height` x `width`; `letterbox` keeps the aspect ratio, fits the image into
+    `height` x `width` and pads with black; `shorter_side` resizes the shorter side to `size`, the
+    longer to int(size * long / short), and cuts `height` x `width` out of the middle. `crop` cuts
+    `crop` x `crop` out of the middle, after any of the three. Rounding is torchvision's. Raises
+    `UserError` for values that no image can satisfy.
+    """
+
+    resize: str
+    height: int
+    width: int
+    size: int | None = None
+    crop: int | None = None
+    interpolation: str = "lanczos"
+
+    def __post_init__(self) -> None:
+        _check_choice("image.resize", self.resize, RESIZES)
+        _check_choice("image.interpolation", self.interpolation, INTERPOLATIONS)
+        for name in ("height", "width", "size", "crop"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"image.{name}={value} is no size; give 1 pixel or more")
+        if self.resize == "shorter_side":
+            if self.size is None:
+                raise UserError(
+                    "image.resize=shorter_side needs the shorter side's length; set image.size"
+                )
+            if min(self.input_size) > self.size:
+                raise UserError(
+                    f"a crop of {_times(self.input_size)} does not fit into images whose shorter "
+                    f"side is image.size={self.size}; make image.size larger or the crop smaller"
+                )
+        elif self.crop is not None and self.crop > min(self.height, self.width):
+            raise UserError(
+                f"image.crop={self.crop} is larger than the resized image, {self.height} x "
+                f"{self.width}; make it {min(self.height, self.width)} or less"
+            )
+
+    @property
+    def input_size(self) -> Size:
+        """Height and width of the network's input."""
+        return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
+
+    def plan(self, original: Size) -> Plan:
+        """The way of an image of size `original` into the network's input.
+
+        Raises `UserError` for an image whose longer side, after `shorter_side`, is shorter than the
+        crop.
+        """
+        resized = self._resized(original)
+        frame = (self.height, self.width) if self.resize == "letterbox" else resized
+        for axis, inner, outer in zip(("height", "width"), self.input_size, frame, strict=True):
+            if inner > outer:
+                raise UserError(
+                    f"an image of {_times(original)} becomes {_times(resized)}, less than the crop "
+                    f"in {axis} ({inner}); make image.size larger or use image.resize=letterbox"
+                )
+        rows, columns = (
+            _Axis(*lengths)
+            for lengths in zip(original, resized, frame, self.input_size, strict=True)
+        )
+        return Plan(
+            resized=resized,
+            visible=_box(rows.visible, columns.visible),
+            placement=Placement(
+                original=original,
+                window=_box(rows.window, columns.window),
+                content=_box(rows.content, columns.content),
+            ),
+        )
+
+    def _resized(self, original: Size) -> Size:
+        height, width = original
+        if self.resize == "stretch":
+            return self.height, self.width
+        if self.resize == "letterbox":
+            scale = min(self.height / height, self.width / width)
+            return max(1, round(height * scale)), max(1, round(width * scale))
+        assert self.size is not None
+        if height <= width:
+            return self.size, int(self.size * width / height)
+        return int(self.size * height / width), self.size
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of the way into the network; intervals are (start, length) in whole pixels."""
+
+    original: int
+    resized: int
+    frame: int
+    crop: int
+
+    @property
+    def start(self) -> int:
+        """Where the resized image begins in the input; negative where its beginning is cropped."""
+        return _margin(self.frame, self.resized) - _margin(self.frame, self.crop)
+
+    @property
+    def content(self) -> tuple[int, int]:
+        first, end = max(0, self.start), min(self.crop, self.start + self.resized)
+        return first, end - first
+
+    @property
+    def visible(self) -> tuple[int, int]:
+        first, length = self.content
+        return first - self.start, length
+
+    @property
+    def window(self) -> tuple[int, int]:
+        first, length = self.visible
+        scale = self.original / self.resized
+        top = min(round(first * scale), self.original - 1)
+        return top, max(round((first + length) * scale) - top, 1)
+
+
+def _margin(outer: int, inner: int) -> int:
+    """Pixels before an interval centred in a longer one, as torchvision's centre crop rounds."""
+    return round((outer - inner) / 2)
+
+
+def _box(rows: tuple[int, int], columns: tuple[int, int]) -> Box:
+    return rows[0], columns[0], rows[1], columns[1]
+
+
+def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"{key}={value!r} is not known; use one of {', '.join(allowed)}")
+
+
+def _times(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,146 @@
+"""From image files to the arrays a network is fed with, and masks to arrays of the same extent."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cfa_lab.data.geometry import Geometry, Placement, Size
+from cfa_lab.errors import UserError
+
+_RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image as the network gets it: `pixels` (h, w, 3) uint8 RGB, and where they came from."""
+
+    pixels: np.ndarray
+    placement: Placement
+
+
+def decode_image(path: Path) -> np.ndarray:
+    """Read an image file of any mode as RGB, (H, W, 3) uint8, turned as its EXIF data say.
+
+    Of 16-bit grey the upper 8 bits are kept, of an animation the first frame; transparency is
+    ignored. Raises `UserError` with the file's name for one that is missing, damaged or no image.
+    """
+    with _reading("image", path), Image.open(path) as image:
+        return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+
+
+def load_image(path: Path, geometry: Geometry) -> LoadedImage:
+    """Decode an image and bring it to the network's input size; padding is black."""
+    with _reading("image", path), Image.open(path) as file:
+        image = _as_rgb(ImageOps.exif_transpose(file))
+    try:
+        plan = geometry.plan((image.height, image.width))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    height, width = plan.resized
+    resized = image.resize((width, height), _RESAMPLING[geometry.interpolation])
+    pixels = np.zeros((*geometry.input_size, 3), dtype=np.uint8)
+    pixels[_slices(plan.placement.content)] = np.asarray(resized)[_slices(plan.visible)]
+    return LoadedImage(pixels, plan.placement)
+
+
+def load_mask(paths: Sequence[Path], original: Size) -> np.ndarray:
+    """The union of an image's masks, (H, W) bool, true where any of them is not zero.
+
+    `original` is the size of the image, (H, W). No mask at all gives no defect pixel. Raises
+    `UserError` for a mask of another size than its image's and for one that cannot be read.
+    """
+    union = np.zeros(original, dtype=bool)
+    for path in paths:
+        with _reading("mask", path), Image.open(path) as file:
+            mask = _is_set(ImageOps.exif_transpose(file))
+        if mask.shape != original:
+            raise UserError(
+                f"mask {path} is {mask.shape[0]} x {mask.shape[1]} pixels (height x width), its "
+                f"image {original[0]} x {original[1]}; masks must have the size of their image"
+            )
+        union |= mask
+    return union
+
+
+def load_batch(paths: Sequence[Path], geometry: Geometry, *, workers: int) -> list[LoadedImage]:
+    """Load images with `workers` threads, in the order of `paths`."""
+    batches = iterate_images(paths, geometry, batch_size=max(1, len(paths)), workers=workers)
+    return next(batches, [])
+
+
+def iterate_images(
+    paths: Sequence[Path], geometry: Geometry, *, batch_size: int, workers: int
+) -> Iterator[list[LoadedImage]]:
+    """Yield the images in batches, in the order of `paths`, while threads load the next batch.
+
+    At most two batches are held, the one handed out and the one being loaded; the last batch may be
+    short.
+    """
+    # Threads suffice: Pillow gives up the interpreter lock while it decodes and resizes.
+    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="cfa_lab-images")
+
+    def submit(start: int) -> list[Future[LoadedImage]]:
+        return [
+            pool.submit(load_image, path, geometry) for path in paths[start : start + batch_size]
+        ]
+
+    try:
+        pending = submit(0)
+        for start in range(batch_size, len(paths) + batch_size, batch_size):
+            batch = [future.result() for future in pending]
+            pending = submit(start)
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _reading(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    # Decoders raise anything on damaged bytes, from OSError and SyntaxError to struct.error.
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        elif isinstance(error, Image.UnidentifiedImageError):
+            reason = "not an image, or damaged at its start"
+        else:
+            reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"cannot read {what} {path}: {reason}; replace the file or take it out of the data set"
+        ) from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError(f"grey values from {values.min()} to {values.max()} exceed 16 bits")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("grey values are floating point; save it with 8 or 16 bits")
+    elif image.has_transparency_data:
+        # A palette's transparent colours must become an alpha channel before they can be dropped.
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _is_set(image: Image.Image) -> np.ndarray:
+    """Which pixels of a mask are not zero, (H, W) bool, whatever its mode; alpha does not count."""
+    if image.mode.startswith(("I", "F")):
+        return np.asarray(image).astype(bool)
+    return np.asarray(_as_rgb(image)).any(axis=2)
+
+
+def _slices(box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    top, left, height, width = box
+    return slice(top, top + height), slice(left, left + width)

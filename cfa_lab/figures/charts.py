@@ -1,0 +1,133 @@
+"""Charts of a run: scores, training, curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cfa_lab.figures.style import (
+    DASHED,
+    DEFECT,
+    INK,
+    NORMAL,
+    QUIET,
+    legend_above,
+    new_figure,
+    save,
+    tidy,
+)
+from cfa_lab.tracking.base import Curve
+from cfa_lab.tracking.files import HISTORY_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+WIDTH = 5.2  # inches
+CURVES_IN_A_ROW = 3
+
+
+def draw_score_histogram(
+    predictions: Sequence[Mapping[str, Any]], path: Path, *, threshold: float | None = None
+) -> None:
+    """Draw the scores of normal and of defect images as histograms, and each image as a tick.
+
+    Rows have the keys `label` (0 normal, 1 defect) and `score`; either kind may be missing.
+    """
+    groups = {
+        name: (np.array([row["score"] for row in predictions if row["label"] == label]), colour)
+        for name, label, colour in (("Normal", 0, NORMAL), ("Defect", 1, DEFECT))
+    }
+    figure = new_figure(WIDTH, 2.9, constrained=True)
+    counts, ticks = figure.subplots(2, 1, sharex=True, height_ratios=[7, 1])
+    edges = np.histogram_bin_edges(np.concatenate([scores for scores, _ in groups.values()]), 30)
+    for line, (name, (scores, colour)) in enumerate(groups.items()):
+        heights, _ = np.histogram(scores, edges)
+        counts.stairs(heights, edges, fill=True, color=colour, alpha=0.3)
+        counts.stairs(heights, edges, color=colour, label=f"{name} ({len(scores)})")
+        ticks.plot(scores, np.full(len(scores), -line), "|", color=colour, markersize=6)
+    if threshold is not None:
+        style: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": DASHED}
+        counts.axvline(threshold, label=f"Threshold {threshold:.4g}", **style)
+        ticks.axvline(threshold, **style)
+    tidy(counts, title="Image scores", y="Images")
+    tidy(ticks, title="", x="Score")
+    counts.yaxis.get_major_locator().set_params(integer=True)
+    counts.tick_params(labelbottom=False)
+    ticks.set(yticks=[], ylim=(-1.7, 0.7))
+    ticks.spines["left"].set_visible(False)
+    legend_above(counts)
+    save(figure, path)
+
+
+def draw_training(
+    history: "Sequence[Mapping[str, float]] | pd.DataFrame",
+    path: Path,
+    *,
+    alpha: float | None = None,
+) -> None:
+    """Draw loss, radius and share of active pairs over the steps of `history.csv`.
+
+    Pale lines are single steps, strong ones a sliding mean. With `alpha` the radius has a line at
+    sqrt(alpha), below which repulsion (max(0, r^2 - d^2 - alpha)) cannot act.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(history, columns=list(HISTORY_COLUMNS)).set_index("step")
+    figure = new_figure(WIDTH, 5.4, constrained=True)
+    loss, radius, active = figure.subplots(3, 1, sharex=True)
+    _draw_steps(loss, table["train/loss"], label="Loss", color=INK, linewidth=2.0)
+    for term, colour in (("Attraction", NORMAL), ("Repulsion", DEFECT)):
+        _draw_steps(loss, table[f"train/{term.lower()}"], label=term, color=colour)
+        _draw_steps(active, table[f"train/active_{term.lower()}"], label=term, color=colour)
+    _draw_steps(radius, table["train/radius"], label="Radius", color=NORMAL, smooth=False)
+    if alpha is not None:
+        label = f"Square root of alpha, {alpha**0.5:.3g}"
+        radius.axhline(alpha**0.5, label=label, color=QUIET, linewidth=0.9, linestyle=DASHED)
+    tidy(loss, title="Loss and its terms")
+    tidy(radius, title="Radius of the hyperspheres")
+    tidy(active, title="Share of active pairs", x="Step")
+    lowest, highest = table["train/loss"].min(), table["train/loss"].max()
+    if 0 < 30 * lowest < highest:
+        loss.set_yscale("log", nonpositive="mask")
+        loss.set_ylim(bottom=lowest / 30)
+    active.set_ylim(-0.03, 1.03)
+    active.margins(x=0.01)
+    for axes in (loss, radius, active):
+        legend_above(axes)
+    save(figure, path)
+
+
+def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
+    """Draw the curves side by side, three to a row."""
+    num_columns = min(max(len(curves), 1), CURVES_IN_A_ROW)
+    num_rows = max(1, -(-len(curves) // CURVES_IN_A_ROW))
+    figure = new_figure(2.6 * num_columns, 2.7 * num_rows, constrained=True)
+    all_axes = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axes in all_axes[len(curves) :]:
+        axes.set_axis_off()
+    for axes, curve in zip(all_axes, curves.values(), strict=False):
+        axes.plot(curve.x, curve.y, color=NORMAL, linewidth=1.4, clip_on=False)
+        tidy(axes, title=curve.title, x=curve.x_label, y=curve.y_label)
+        axes.set_box_aspect(1)
+        if curve.y.min() >= 0 and curve.y.max() <= 1:
+            axes.set_ylim(-0.02, 1.02)
+    save(figure, path)
+
+
+def _draw_steps(
+    axes: "Axes",
+    values: "pd.Series",
+    *,
+    label: str,
+    color: str,
+    linewidth: float = 1.3,
+    smooth: bool = True,
+) -> None:
+    window = max(1, len(values) // 60) if smooth else 1
+    if window > 1:
+        axes.plot(values, color=color, alpha=0.25, linewidth=0.6)
+    mean = values.rolling(window, center=True, min_periods=1).mean()
+    marker = "." if len(values) == 1 else ""
+    axes.plot(mean, color=color, linewidth=linewidth, marker=marker, label=label)

@@ -1,0 +1,226 @@
+"""`fit_pyramid`: from backbone maps to a fitted detector, for command line and library alike."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cfa_lab.config import Settings, load_settings
+from cfa_lab.errors import UserError
+from cfa_lab.method.descriptor import Descriptor, new_descriptor
+from cfa_lab.method.detector import Detector
+from cfa_lab.method.loss import HypersphereLoss
+from cfa_lab.method.memory_bank import build_bank
+from cfa_lab.method.pyramid import pool, select
+from cfa_lab.method.scoring import Scoring
+from cfa_lab.training import (
+    Batches,
+    Fit,
+    Observer,
+    Row,
+    StoredLevel,
+    seeded_batches,
+    take,
+    train,
+)
+
+POOL_BATCH = 16
+
+
+def fit_pyramid(
+    levels: Sequence[Any],
+    *,
+    pooled: bool = False,
+    preset: str | Settings = "lab",
+    K: int | None = None,
+    J: int | None = None,
+    r: float | None = None,
+    alpha: float | None = None,
+    nu: float | None = None,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    gamma_c: int | None = None,
+    gamma_d: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    batches: Sequence[Any] | None = None,
+    bank_batches: Sequence[Any] | None = None,
+    initial_weight: Any = None,
+    initial_bias: Any = None,
+    device: str = "cpu",
+    dimension_factor: int = 1,
+    observer: Observer | None = None,
+) -> tuple[Detector, list[Row]]:
+    """Fit CFA to backbone maps of normal images and return the detector and the training history.
+
+    `levels`: one (n, c_l, h_l, w_l) per backbone level, finest first: tensors, arrays or memory
+    maps; `pooled` says that the 3 x 3 averaging is already in them. Paper symbols left at None come
+    from `preset`, a name or complete settings. `batches` and `bank_batches` are image indices that
+    replace the seeded order (all steps in a row; those that build the bank). The initial weight is
+    (d, sum of c_l + 2) and its bias (d,). `dimension_factor` multiplies the descriptor's dimension
+    before gamma_d divides it. The history has one dict a step, keyed as `history.csv`.
+    Raises UserError for impossible values.
+    """
+    settings = load_settings(preset) if isinstance(preset, str) else preset
+    settings = _with_values(
+        settings,
+        loss={"K": K, "J": J, "r": r, "alpha": alpha, "nu": nu},
+        optimizer={"lr": lr, "weight_decay": weight_decay},
+        memory_bank={"gamma_c": gamma_c},
+        descriptor={"gamma_d": gamma_d},
+        trainer={"epochs": epochs, "batch_size": batch_size},
+    )
+    maps = _checked(levels)
+    num_images = len(maps[0])
+    stored = maps if pooled else [_pool_all(level) for level in maps]
+    channels = [level.shape[1] for level in maps]
+
+    descriptor = _descriptor(
+        settings, channels, dimension_factor, seed, initial_weight, initial_bias
+    ).to(device)
+    trainer = settings.trainer
+
+    def order(epoch: int) -> Batches:
+        return seeded_batches(
+            num_images, trainer.batch_size, drop_last=trainer.drop_last, seed=seed, epoch=epoch
+        )
+
+    first = (
+        order(-1) if bank_batches is None else _indices(bank_batches, "bank_batches", num_images)
+    )
+    bank = build_bank(
+        settings.memory_bank.kind,
+        descriptor,
+        (take(stored, index, descriptor.weight) for index in first),
+        beta=settings.memory_bank.beta,
+        gamma_c=settings.memory_bank.gamma_c,
+        seed=seed,
+    )
+    loss = _loss(settings, num_entries=len(bank))
+    if batches is None:
+        plan = (order(epoch) for epoch in range(trainer.epochs))
+    else:
+        steps = _indices(batches, "batches", num_images)
+        length = len(order(0))
+        plan = (steps[start : start + length] for start in range(0, len(steps), length))
+
+    radius = nn.Parameter(
+        torch.tensor(settings.loss.r, dtype=bank.dtype, device=bank.device),
+        requires_grad=settings.loss.learnable_radius,
+    )
+    fit = Fit(descriptor, bank, radius, _optimizer(settings, descriptor, radius))
+    observer = observer or Observer()
+    observer.restore(fit)
+    history = train(fit, stored, epochs=plan, loss=loss, observer=observer)
+    detector = Detector(
+        fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), scoring(settings)
+    )
+    return detector, history
+
+
+def scoring(settings: Settings) -> Scoring:
+    """The scoring that settings describe."""
+    values = settings.scoring
+    return Scoring(
+        num_neighbours=settings.num_score_neighbours,
+        weighting=values.weighting,
+        sigma=values.sigma,
+        border=values.border,
+        reducer=values.reducer,
+        top_fraction=values.top_fraction,
+    )
+
+
+def _with_values(settings: Settings, **groups: dict[str, Any]) -> Settings:
+    """A copy of settings in which every value given (not None) replaces the group's."""
+    changed = {
+        name: replace(getattr(settings, name), **{k: v for k, v in values.items() if v is not None})
+        for name, values in groups.items()
+    }
+    return replace(settings, **changed)
+
+
+def _checked(levels: Sequence[Any]) -> list[StoredLevel]:
+    """Levels as tensors or arrays (memory maps stay on disk), after a look at their shapes."""
+    maps = [level if isinstance(level, Tensor) else np.asanyarray(level) for level in levels]
+    shapes = [tuple(level.shape) for level in maps]
+    if not maps or any(len(shape) != 4 for shape in shapes):
+        raise UserError(f"levels must be maps (n, c, h, w), one per backbone level; got {shapes}")
+    if len({shape[0] for shape in shapes}) != 1:
+        raise UserError(f"levels disagree on the number of images: {shapes}")
+    if shapes[0][0] == 0:
+        raise UserError("levels hold no image; at least 1 normal image is needed to train")
+    return maps
+
+
+def _pool_all(level: StoredLevel) -> Tensor:
+    """Pool the maps of all images, a few at a time."""
+    starts = range(0, len(level), POOL_BATCH)
+    return torch.cat([pool(select(level, slice(i, i + POOL_BATCH)).float()) for i in starts])
+
+
+def _indices(batches: Sequence[Any], name: str, num_images: int) -> Batches:
+    arrays = [np.asarray(batch, dtype=np.int64) for batch in batches]
+    if any(a.size == 0 or a.min() < 0 or a.max() >= num_images for a in arrays):
+        raise UserError(f"{name} must hold image indices 0 to {num_images - 1} and no empty batch")
+    return arrays
+
+
+def _descriptor(
+    settings: Settings,
+    channels: list[int],
+    dimension_factor: int,
+    seed: int,
+    initial_weight: Any,
+    initial_bias: Any,
+) -> Descriptor:
+    dimension = dimension_factor * sum(channels) // settings.descriptor.gamma_d
+    if dimension < 1:
+        raise UserError(
+            f"descriptor.gamma_d={settings.descriptor.gamma_d} leaves no dimension of "
+            f"{sum(channels)} features; it must be at most {sum(channels)}"
+        )
+    descriptor = new_descriptor(
+        channels,
+        dimension,
+        init=settings.descriptor.init,
+        with_coordinates=settings.descriptor.coordinates,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    if initial_weight is None and initial_bias is None:
+        return descriptor
+    weight = descriptor.weight if initial_weight is None else torch.as_tensor(initial_weight)
+    bias = descriptor.bias if initial_bias is None else torch.as_tensor(initial_bias)
+    return Descriptor(weight.detach().clone(), bias.detach().clone(), channels=channels)
+
+
+def _loss(settings: Settings, *, num_entries: int) -> HypersphereLoss:
+    values = settings.loss
+    if num_entries < values.K + values.J:
+        raise UserError(
+            f"loss.K + loss.J is {values.K} + {values.J} but the memory bank has {num_entries} "
+            "entries; lower K, J or memory_bank.gamma_c"
+        )
+    return HypersphereLoss(
+        K=values.K,
+        J=values.J,
+        alpha=values.alpha,
+        nu=values.nu,
+        negatives=values.negatives,
+        alpha_sign=values.alpha_sign,
+        squared=values.squared,
+    )
+
+
+def _optimizer(
+    settings: Settings, descriptor: Descriptor, radius: nn.Parameter
+) -> torch.optim.Optimizer:
+    values = settings.optimizer
+    parameters = [p for p in (descriptor.weight, descriptor.bias, radius) if p.requires_grad]
+    return torch.optim.AdamW(
+        parameters, lr=values.lr, weight_decay=values.weight_decay, amsgrad=values.amsgrad
+    )

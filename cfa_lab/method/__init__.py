@@ -1,0 +1,1 @@
+"""CFA in pure torch: no configuration, no files, no logging."""

@@ -1,0 +1,162 @@
+"""The frozen backbone: images to a list of feature maps, run no deeper than the last one taken."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.models.efficientnet import EfficientNet
+from timm.models.resnet import ResNet
+from timm.models.vgg import VGG
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cfa_lab.errors import UserError
+
+LEAKY_SLOPE = 0.01
+"""Negative slope of the authors' LeakyReLU on pre-activation ResNet maps."""
+
+Walk = Callable[[Any, Tensor], Iterator[tuple[str, Tensor]]]
+"""Runs a network step by step and yields every map by name, so that the caller can stop early."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Which timm network, what is taken from it, and how.
+
+    `layers`: one level each, finest first; `a+b` concatenates the maps a and b (same size).
+    `activation`: `relu` takes ResNet blocks as they are, `leaky` takes their pre-activation through
+    LeakyReLU(0.01) (authors' code); other families have no such choice and ignore it.
+    `divide_by_channels`: divide each level by its number of channels (authors' EfficientNet-B5).
+    """
+
+    model: str
+    layers: Sequence[str]
+    activation: str = "relu"
+    divide_by_channels: bool = False
+    mean: Sequence[float] = (0.485, 0.456, 0.406)
+    std: Sequence[float] = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """A frozen network in evaluation mode: images (b, 3, H, W) uint8 -> maps (b, c_l, h_l, w_l)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: Architecture, network: nn.Module):
+        """Wrap a timm ResNet, VGG or EfficientNet, or any network made with features_only."""
+        super().__init__()
+        self.architecture = architecture
+        self.network = network
+        self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1))
+        self._levels = [layer.split("+") for layer in architecture.layers]
+        self._walk = self._prepare()
+        self.eval().requires_grad_(False)
+        self.channels = [level.shape[1] for level in self._probe()]
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of images (b, 3, H, W), uint8 or float in 0..255, as float32."""
+        x = (images.float() / 255 - self.mean) / self.std
+        taken: dict[str, Tensor] = {}
+        wanted = {name for level in self._levels for name in level}
+        names = []
+        for name, value in self._walk(
+            self.network, x.contiguous(memory_format=torch.channels_last)
+        ):
+            names.append(name)
+            if name in wanted:
+                taken[name] = value
+            if len(taken) == len(wanted):
+                break
+        if missing := wanted - taken.keys():
+            raise UserError(
+                f"backbone.layers: {self.architecture.model} has no {', '.join(sorted(missing))}; "
+                f"it has {', '.join(names)}"
+            )
+        levels = [torch.cat([taken[name] for name in level], dim=1) for level in self._levels]
+        if self.architecture.divide_by_channels:
+            levels = [level / level.shape[1] for level in levels]
+        return levels
+
+    def _probe(self) -> list[Tensor]:
+        levels = self(torch.zeros(1, 3, 64, 64))
+        sizes = [level.shape[-1] for level in levels]
+        if sizes != sorted(sizes, reverse=True):
+            raise UserError(
+                f"backbone.layers must run from fine to coarse; {list(self.architecture.layers)} "
+                f"of {self.architecture.model} have widths {sizes} for a 64-pixel image"
+            )
+        return levels
+
+    def _prepare(self) -> Walk:
+        """Choose the walk of the network's family and remove what it will not use."""
+        network = self.network
+        if isinstance(network, ResNet):
+            for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+                _remove_final_activation(stage)
+            _delete(network, "fc")
+            leaky = self.architecture.activation == "leaky"
+            return _walk_leaky_resnet if leaky else _walk_resnet
+        if isinstance(network, VGG):
+            for module in network.modules():
+                if isinstance(module, nn.ReLU):
+                    module.inplace = False  # a map already taken must not change afterwards
+            _delete(network, "pre_logits", "head")
+            return _walk_vgg
+        if isinstance(network, EfficientNet):
+            _delete(network, "conv_head", "bn2", "classifier")
+            return _walk_efficientnet
+        return _walk_feature_list
+
+
+def _delete(network: nn.Module, *names: str) -> None:
+    for name in names:
+        setattr(network, name, nn.Identity())
+
+
+def _remove_final_activation(stage: Any) -> None:
+    """Let a ResNet stage end before its last activation, which the walk applies."""
+    block: Any = list(stage.children())[-1]
+    name = "act3" if hasattr(block, "act3") else "act2"
+    setattr(block, name, nn.Identity())
+
+
+def _walk_resnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for name, pre_activation in _resnet_stages(network, x):
+        yield name, functional.relu(pre_activation)
+
+
+def _walk_leaky_resnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for name, pre_activation in _resnet_stages(network, x):
+        yield name, functional.leaky_relu(pre_activation, LEAKY_SLOPE)
+
+
+def _resnet_stages(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    x = network.maxpool(network.act1(network.bn1(network.conv1(x))))
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        x = getattr(network, name)(x)
+        yield name, x
+        x = functional.relu(x)
+
+
+def _walk_vgg(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for i, module in enumerate(network.features):
+        x = module(x)
+        yield f"features.{i}", x
+
+
+def _walk_efficientnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    x = network.bn1(network.conv_stem(x))
+    for s, stage in enumerate(network.blocks):
+        for i, block in enumerate(stage):
+            x = block(x)
+            yield f"blocks.{s}.{i}", x
+        yield f"blocks.{s}", x
+
+
+def _walk_feature_list(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for name, level in zip(network.feature_info.module_name(), network(x), strict=True):
+        yield name.replace("_", "."), level

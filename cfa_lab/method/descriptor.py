@@ -1,0 +1,87 @@
+"""The patch descriptor: a 1 x 1 convolution with coordinates, the part that is trained."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cfa_lab.errors import UserError
+from cfa_lab.method.pyramid import Pyramid, coordinates, patch_grid, upsample
+
+INITIALISATIONS = ("default", "he", "identity")
+
+
+class Descriptor(nn.Module):
+    """One linear map from a pooled pyramid (and position) to the adapted patch features phi.
+
+    `weight` is (d, sum of c_l + 2), its columns ordered level by level, then row, then column
+    coordinate; without coordinates the last two are missing. `bias` is (d,).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, *, channels: Sequence[int]):
+        super().__init__()
+        self.channels = tuple(channels)
+        self.has_coordinates = weight.shape[1] == sum(channels) + 2
+        if not self.has_coordinates and weight.shape[1] != sum(channels):
+            raise UserError(
+                f"descriptor weight has {weight.shape[1]} columns; levels with "
+                f"{list(channels)} channels need {sum(channels)} or, with coordinates, "
+                f"{sum(channels) + 2}"
+            )
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, pyramid: Pyramid) -> Tensor:
+        """Describe the patches of pooled maps (b, c_l, h_l, w_l): (b, n, d), n = h_0 * w_0.
+
+        A 1 x 1 convolution commutes with bilinear upsampling (whose weights sum to 1), so each
+        level is mapped at its own resolution and only the results are upsampled and added. The
+        gradient runs back through the same few small products.
+        """
+        grid = patch_grid(pyramid)
+        weights = self.weight[:, : sum(self.channels)].split(self.channels, dim=1)
+        phi = self.bias  # (d,), grows to (b, h, w, d)
+        for level, weight in zip(pyramid, weights, strict=True):
+            mapped = functional.linear(level.movedim(1, -1), weight)  # (b, h_l, w_l, d)
+            phi = phi + upsample(mapped.movedim(-1, 1), grid).movedim(1, -1)  # (b, h, w, d)
+        if self.has_coordinates:
+            position = coordinates(*grid, dtype=phi.dtype, device=phi.device)  # (2, h, w)
+            phi = phi + functional.linear(position.movedim(0, -1), self.weight[:, -2:])
+        return phi.flatten(1, 2)  # (b, n, d)
+
+
+def new_descriptor(
+    channels: Sequence[int],
+    dimension: int,
+    *,
+    init: str = "default",
+    with_coordinates: bool = True,
+    generator: torch.Generator,
+) -> Descriptor:
+    """Make an untrained descriptor for levels of the given channels.
+
+    `init`: `default` is PyTorch's for a convolution, uniform within 1/sqrt(fan-in) (authors' code);
+    `he` is normal with variance 2/fan-in and zero bias (paper); `identity` passes the features
+    through unchanged (ours) and needs `dimension` >= sum of channels.
+    """
+    fan_in = sum(channels) + 2 * with_coordinates
+    weight, bias = torch.empty(dimension, fan_in), torch.zeros(dimension)
+    if init == "default":
+        bound = 1 / math.sqrt(fan_in)
+        weight.uniform_(-bound, bound, generator=generator)
+        bias.uniform_(-bound, bound, generator=generator)
+    elif init == "he":
+        weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
+    elif init == "identity":
+        if dimension < sum(channels):
+            raise UserError(
+                f"descriptor.init=identity keeps all {sum(channels)} features but the descriptor "
+                f"has {dimension} outputs; set descriptor.gamma_d=1 or another descriptor.init"
+            )
+        nn.init.eye_(weight)
+        weight[:, sum(channels) :] = 0
+    else:
+        raise UserError(f"descriptor.init is {init!r}; allowed: {', '.join(INITIALISATIONS)}")
+    return Descriptor(weight, bias, channels=channels)

@@ -1,0 +1,84 @@
+"""The coupled-hypersphere loss: drawn into K hyperspheres, pushed off others."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cfa_lab.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossTerms:
+    """The two terms of one step and how much of each is at work; scalars, 1/nu included."""
+
+    attraction: Tensor
+    repulsion: Tensor
+    active_attraction: Tensor
+    """Fraction of attracted pairs outside their hypersphere."""
+    active_repulsion: Tensor
+    """Fraction of repelled pairs inside the margin; 0 without repelled pairs."""
+
+    @property
+    def total(self) -> Tensor:
+        return self.attraction + self.repulsion
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypersphereLoss:
+    """Attraction to the K nearest bank entries and repulsion from hard negatives (paper Eq. 1-3).
+
+    L_att = mean max(0, D_k - r^2) / nu over k = 1..K;
+    L_rep = mean max(0, r^2 - D_j - alpha) / nu over the negatives; D is the squared distance
+    (authors' code) or, where `squared` is false, the distance (the paper's letter).
+
+    `negatives`: `after_k` takes the J entries after the K-th (paper), `from_j` the K entries after
+    the J-th (authors' code; the same only where J = K). J = 0 means no repulsion in both.
+    `alpha_sign`: `minus` as printed and published, `plus` makes alpha a margin outside the sphere.
+    """
+
+    K: int
+    J: int
+    alpha: float
+    nu: float
+    negatives: str = "after_k"
+    alpha_sign: str = "minus"
+    squared: bool = True
+
+    @property
+    def num_neighbours(self) -> int:
+        """How many nearest entries the loss looks at."""
+        return self.K + self.J
+
+    def __call__(self, squared_distances: Tensor, radius: Tensor) -> LossTerms:
+        """Loss of squared distances (..., K + J), ascending, at radius r (scalar)."""
+        if squared_distances.shape[-1] != self.num_neighbours:
+            raise UserError(
+                f"the loss got {squared_distances.shape[-1]} distances a patch; "
+                f"K={self.K} and J={self.J} need {self.num_neighbours}"
+            )
+        distances = squared_distances if self.squared else safe_sqrt(squared_distances)
+        r2 = radius.square()
+        alpha = self.alpha if self.alpha_sign == "minus" else -self.alpha
+        outside = distances[..., : self.K] - r2
+        inside = r2 - self._negatives(distances) - alpha
+        return LossTerms(
+            attraction=outside.relu().mean() / self.nu,
+            repulsion=inside.relu().mean() / self.nu if self.J else inside.sum(),
+            active_attraction=(outside.detach() > 0).to(r2.dtype).mean(),
+            active_repulsion=(inside.detach() > 0).to(r2.dtype).mean()
+            if self.J
+            else r2.detach() * 0,
+        )
+
+    def _negatives(self, distances: Tensor) -> Tensor:
+        if self.J == 0:
+            return distances[..., :0]
+        start = self.K if self.negatives == "after_k" else self.J
+        return distances[..., start : self.num_neighbours]
+
+
+def safe_sqrt(squared: Tensor) -> Tensor:
+    """Square root whose gradient at 0 is 0 instead of infinite."""
+    positive = squared > 0
+    return torch.where(positive, squared.where(positive, 1).sqrt(), 0)

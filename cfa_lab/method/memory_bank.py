@@ -1,0 +1,120 @@
+"""The memory bank C: the centres of the hyperspheres, built once with the untrained descriptor."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from cfa_lab.errors import UserError
+from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.neighbours import BLOCK_ELEMENTS
+from cfa_lab.method.pyramid import Pyramid
+
+KINDS = ("mean", "ema")
+
+
+@torch.no_grad()
+def mean_map_bank(descriptor: Descriptor, batches: Iterable[Pyramid]) -> Tensor:
+    """One entry per position: the running mean of the batches' mean descriptor maps: (n, d).
+
+    Authors' code. Every batch weighs the same, whatever its size. The descriptor is affine, so the
+    features are averaged first (in float64) and described once.
+    """
+    total: list[Tensor] | None = None
+    num_batches = 0
+    for pyramid in batches:
+        means = [level.mean(0, keepdim=True, dtype=torch.float64) for level in pyramid]
+        total = means if total is None else [t + mean for t, mean in zip(total, means, strict=True)]
+        num_batches += 1
+    if total is None:
+        raise UserError("the memory bank needs at least one batch of training images, got none")
+    return descriptor([(level / num_batches).to(descriptor.weight.dtype) for level in total])[0]
+
+
+@torch.no_grad()
+def ema_bank(
+    descriptor: Descriptor, batches: Iterable[Pyramid], *, beta: float, gamma_c: int, seed: int
+) -> Tensor:
+    """Entries that follow their matches from image to image: (n // gamma_c, d).
+
+    Paper, Algorithm 1. The first image's patches (their K-means centres if gamma_c > 1) start the
+    bank; then, image by image, each entry in turn moves by `beta` towards its nearest patch that no
+    entry before it has used.
+    """
+    bank: Tensor | None = None
+    for image in _images(batches):
+        patches = descriptor(image)[0]  # (n, d)
+        if bank is None:
+            bank = compress(patches, gamma_c, seed=seed)
+        else:
+            bank = torch.lerp(bank, patches[match_unused(bank, patches)], beta)
+    if bank is None:
+        raise UserError("the memory bank needs at least one training image, got none")
+    return bank
+
+
+def _images(batches: Iterable[Pyramid]) -> Iterator[list[Tensor]]:
+    """The single images (1, c, h, w) of batches, in order."""
+    for pyramid in batches:
+        for i in range(len(pyramid[0])):
+            yield [level[i : i + 1] for level in pyramid]
+
+
+def match_unused(bank: Tensor, patches: Tensor) -> Tensor:
+    """For each entry (m, d) in turn, the index of the nearest patch (n, d) not yet taken: (m,).
+
+    Needs m <= n. Equal distances go to the lower index. Distances are in float64, since nothing
+    recomputes them afterwards.
+    """
+    shift = patches.mean(0)
+    entries, candidates = (bank - shift).double(), (patches - shift).double()
+    half_norms = candidates.square().sum(1) / 2
+    taken = torch.zeros(len(patches), dtype=torch.float64, device=patches.device)
+    matches = torch.empty(len(bank), dtype=torch.int64, device=patches.device)
+    rows = max(1, BLOCK_ELEMENTS // len(patches))
+    for start in range(0, len(bank), rows):
+        order = torch.addmm(half_norms, entries[start : start + rows], candidates.T, alpha=-1)
+        for i, row in enumerate(order, start):
+            matches[i] = best = (row + taken).argmin()
+            taken[best] = torch.inf
+    return matches
+
+
+def compress(entries: Tensor, gamma_c: int, *, seed: int) -> Tensor:
+    """Replace entries (m, d) by m // gamma_c centres of a seeded K-means; gamma_c = 1 keeps them.
+
+    Runs on one thread of the CPU: with more, partial sums are added in a changing order and the
+    same seed would not give the same bits.
+    """
+    if gamma_c == 1:
+        return entries
+    num_centres = len(entries) // gamma_c
+    if num_centres < 1:
+        raise UserError(
+            f"memory_bank.gamma_c={gamma_c} leaves no entry of {len(entries)}; "
+            f"it must be at most {len(entries)}"
+        )
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        means = KMeans(num_centres, n_init=1, max_iter=3000, random_state=seed)  # pyright: ignore[reportArgumentType]
+        means.fit(entries.cpu().numpy())
+    return torch.as_tensor(means.cluster_centers_).to(entries)
+
+
+def build_bank(
+    kind: str,
+    descriptor: Descriptor,
+    batches: Iterable[Pyramid],
+    *,
+    beta: float,
+    gamma_c: int,
+    seed: int,
+) -> Tensor:
+    """Build the bank of a kind: `mean` (authors' code) or `ema` (paper)."""
+    if kind == "mean":
+        return compress(mean_map_bank(descriptor, batches), gamma_c, seed=seed)
+    if kind == "ema":
+        return ema_bank(descriptor, batches, beta=beta, gamma_c=gamma_c, seed=seed)
+    raise UserError(f"memory_bank.kind is {kind!r}; allowed: {', '.join(KINDS)}")

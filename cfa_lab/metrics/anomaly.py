@@ -1,0 +1,218 @@
+"""`AnomalyMetrics`: all metrics of a test set, exact, from any number of batches and processes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from cfa_lab.metrics.bootstrap import Interval
+from cfa_lab.metrics.curves import Curve
+from cfa_lab.metrics.evaluation import Evaluation
+from cfa_lab.metrics.intake import Array, Maps, Masks, take_batch
+from cfa_lab.metrics.per_image import FPR_RANGE
+from cfa_lab.metrics.spill import num_bytes, spilled
+from cfa_lab.metrics.summary import checked_limits
+
+# As in `Evaluation`: up to num_regions one value per image, then one per pixel.
+STATES = {
+    "labels": torch.int64,
+    "scores": torch.float64,
+    "num_negatives": torch.int64,
+    "num_positives": torch.int64,
+    "num_regions": torch.int64,
+    "negatives": torch.float32,  # these two float64 where maps are
+    "positives": torch.float32,
+    "areas": torch.int32,
+}
+
+
+class AnomalyMetrics(Metric):
+    """Image and pixel AUROC, AP, F1max, and AUPRO: exact to rounding, at the resolution of the maps.
+
+    Sums are float64. What is kept, without positions: 4 bytes per normal pixel (8 for float64 maps)
+    and 8 (12) per defect pixel, on the metric's device. All processes have to hand in maps of one
+    dtype. `forward` copies the whole state at every call, as with any torchmetrics metric that
+    keeps lists: call `update`.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(
+        self,
+        aupro_limits: Sequence[float] = (0.3, 0.05),
+        *,
+        spill_bytes: int | None = None,
+        spill_folder: Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`aupro_limits`: false-positive rates in (0, 1] up to which AUPRO is integrated.
+
+        `spill_bytes`: normal pixels that exceed this in memory move to a file in `spill_folder`
+        (None: the system's temporary folder) that vanishes with the metric; no result changes.
+        `kwargs` are torchmetrics' own.
+        """
+        super().__init__(**kwargs)
+        self.aupro_limits = checked_limits(aupro_limits)
+        self.spill_bytes = spill_bytes
+        self.spill_folder = spill_folder
+        self._evaluated: tuple[list[Tensor], Evaluation] | None = None
+        for name in STATES:
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(
+        self,
+        maps: Maps,
+        masks: Masks | None,
+        labels: Array | Sequence[int] | None = None,
+        scores: Array | Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Add score maps and masks: (b, h, w), or lists of (h, w) of any sizes, tensors or arrays.
+
+        A mask is non-zero where the image is defect; None, for all or for one of a list, means that
+        it is unknown and the image counts for image metrics only. `labels`: 1 for a defect image,
+        None = any defect pixel in its mask. `scores`: of the images, None = maximum of the map.
+        `names` appear in error messages. Refused batches add nothing.
+        """
+        if names is None:
+            seen = sum(chunk.numel() for chunk in self._chunks("labels"))
+            names = [f"image {seen + index}" for index in range(len(maps))]
+        batch = take_batch(maps, masks, labels=labels, scores=scores, names=names)
+        images = batch.images
+        self._append("labels", batch.labels)
+        self._append("scores", batch.scores)
+        self._append("num_negatives", np.array([image.negatives.size for image in images]))
+        self._append("num_positives", np.array([image.positives.size for image in images]))
+        self._append("num_regions", np.array([image.num_regions for image in images]))
+        self._append("negatives", *(image.negatives for image in images))
+        self._append("positives", *(image.positives for image in images))
+        self._append("areas", *(image.areas for image in images))
+        if self.spill_bytes is not None:
+            negatives = self._chunks("negatives")
+            if num_bytes(negatives, on_disk=False) > self.spill_bytes:
+                self.negatives = spilled(negatives, folder=self.spill_folder)
+
+    def compute(self) -> dict[str, Tensor]:
+        """All metrics by name as float64 scalars; NaN where undefined, `undefined` says why."""
+        return {
+            name: torch.tensor(value, dtype=torch.float64, device=self.device)
+            for name, value in self._evaluation().values().items()
+        }
+
+    def undefined(self) -> dict[str, str]:
+        """For each metric without a value, why it has none, in a few words."""
+        return self._synced_evaluation().undefined()
+
+    def oracle(self) -> dict[str, float]:
+        """What only test labels can tell: `image_f1max_threshold` and `pixel_f1max_threshold`."""
+        return self._synced_evaluation().oracle()
+
+    def at_threshold(
+        self, image_threshold: float, pixel_threshold: float | None = None
+    ) -> dict[str, float]:
+        """F1, false-positive rate and miss rate of "score >= threshold", for images and pixels.
+
+        Keys: `image_f1 image_fpr image_miss_rate`, the same with `pixel_`; NaN without that
+        threshold or class. `pixel_f1` is the SegF1 of MVTec AD 2.
+        """
+        return self._synced_evaluation().at_threshold(image_threshold, pixel_threshold)
+
+    def extra(self, *, fpr_range: tuple[float, float] = FPR_RANGE) -> dict[str, float]:
+        """`pixel_iou_max`, the best IoU over all thresholds, and `aupimo`, the mean over images."""
+        return self._synced_evaluation().extra(fpr_range=fpr_range)
+
+    def aupimo(self, *, fpr_range: tuple[float, float] = FPR_RANGE) -> np.ndarray:
+        """AUPIMO of every image with defect pixels, in order; NaN without normal images."""
+        return self._synced_evaluation().aupimo(fpr_range=fpr_range)
+
+    def curves(self) -> dict[str, Curve]:
+        """(x, y), at most 1000 points each, of `image_roc image_pr pixel_roc pixel_pr pro`.
+
+        Empty arrays where undefined.
+        """
+        return self._synced_evaluation().curves()
+
+    def intervals(
+        self,
+        *,
+        num_resamples: int = 1000,
+        confidence: float = 0.95,
+        num_thresholds: int = 1000,
+        seed: int = 0,
+    ) -> dict[str, Interval]:
+        """Bootstrap interval of every metric over images, see `bootstrap.py`."""
+        return self._synced_evaluation().intervals(
+            num_resamples=num_resamples,
+            confidence=confidence,
+            num_thresholds=num_thresholds,
+            seed=seed,
+        )
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the kept scores in memory, on whichever device."""
+        return sum(num_bytes(self._chunks(name), on_disk=False) for name in STATES)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of the kept scores on disk."""
+        return num_bytes(self._chunks("negatives"), on_disk=True)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """torchmetrics' `sync`; a process without images joins in with empty states."""
+        for name, dtype in STATES.items():
+            if not len(self._chunks(name)):
+                getattr(self, name).append(torch.zeros(0, dtype=dtype, device=self.device))
+        super().sync(*args, **kwargs)
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add the images of another metric, or of its state, as if they had been given here."""
+        super().merge_state(incoming_state)
+        self._computed = None  # torchmetrics would go on returning the result from before ...
+        self._update_count = max(self._update_count, 1)  # ... or warn that there is none
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self._evaluated = None
+
+    def _chunks(self, name: str) -> list[Tensor]:
+        """A state as a list: torchmetrics keeps lists, and one tensor while synchronised."""
+        state = getattr(self, name)
+        return [state] if isinstance(state, Tensor) else state
+
+    def _append(self, name: str, *arrays: np.ndarray) -> None:
+        chunks = self._chunks(name)
+        chunks.extend(torch.from_numpy(array).to(self.device) for array in arrays if array.size)
+
+    def _synced_evaluation(self) -> Evaluation:
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            return self._evaluation()
+
+    def _evaluation(self) -> Evaluation:
+        """The evaluation of the present states, made once: it keeps its rankings, most of the work."""
+        now = list(self._chunks("scores"))
+        if self._evaluated is not None:
+            then, evaluation = self._evaluated
+            if len(then) == len(now) and all(a is b for a, b in zip(then, now, strict=True)):
+                return evaluation
+        arrays = {name: [chunk.cpu().numpy() for chunk in self._chunks(name)] for name in STATES}
+        per_image = ("labels", "scores", "num_negatives", "num_positives", "num_regions")
+        evaluation = Evaluation(
+            **{
+                name: np.concatenate([np.zeros(0, dtype=np.int64), *arrays[name]])
+                for name in per_image
+            },
+            negatives=arrays["negatives"],
+            positives=arrays["positives"],
+            areas=arrays["areas"],
+            aupro_limits=self.aupro_limits,
+        )
+        self._evaluated = (now, evaluation)
+        return evaluation

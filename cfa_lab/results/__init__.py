@@ -1,0 +1,1 @@
+"""What run folders hold, and how they are read back."""

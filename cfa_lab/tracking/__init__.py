@@ -1,0 +1,17 @@
+"""Tracking: who listens to a run, from the run folder's own files to Weights & Biases."""
+
+from cfa_lab.tracking.base import Curve, Outcome, Panel, Tracker, Trackers
+from cfa_lab.tracking.files import HistoryFile, read_history, write_predictions
+from cfa_lab.tracking.wandb import WandbTracker
+
+__all__ = [
+    "Curve",
+    "HistoryFile",
+    "Outcome",
+    "Panel",
+    "Tracker",
+    "Trackers",
+    "WandbTracker",
+    "read_history",
+    "write_predictions",
+]

@@ -1,0 +1,166 @@
+"""The training loop, written out; features exist already, so an epoch is a walk over batches."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cfa_lab.errors import UserError
+from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.loss import HypersphereLoss
+from cfa_lab.method.neighbours import NeighbourSearch
+from cfa_lab.method.pyramid import select
+from cfa_lab.tracking.files import HISTORY_COLUMNS
+
+Row = dict[str, float]
+"""One step's line of the history."""
+
+StoredLevel = Tensor | np.ndarray
+"""One level of all training images (n, c_l, h_l, w_l): a tensor, an array or a memory map."""
+
+Batches = Sequence[np.ndarray]
+"""Image indices, one array a batch."""
+
+STEPS_BETWEEN_READS = 16
+"""Losses stay on the device until so many steps are due, so that a GPU is not made to wait."""
+
+
+@dataclass
+class Fit:
+    """Everything that changes while training, and where training stands."""
+
+    descriptor: Descriptor
+    bank: Tensor
+    radius: nn.Parameter
+    optimizer: torch.optim.Optimizer
+    next_epoch: int = 0
+    next_step: int = 0
+
+
+@dataclass
+class Observer:
+    """Told how a fit goes. All of it is optional."""
+
+    step: Callable[[Row], None] = lambda row: None
+    """Gets each line of the history, in order."""
+    epoch: Callable[[Fit], None] = lambda fit: None
+    """Called after each epoch."""
+    restore: Callable[[Fit], None] = lambda fit: None
+    """Called once before training; may put a saved fit's values in place."""
+
+
+def seeded_batches(
+    num_images: int, batch_size: int, *, drop_last: bool, seed: int, epoch: int
+) -> Batches:
+    """A shuffled epoch of image indices. The order depends on seed and epoch alone.
+
+    So an interrupted run needs no generator state to go on. `epoch` -1 is the pass that builds the
+    memory bank. Batches are min(batch_size, num_images) long; `drop_last` leaves the rest out.
+    """
+    size = min(batch_size, num_images)
+    order = np.random.default_rng([seed, epoch + 1]).permutation(num_images)
+    stop = num_images - num_images % size if drop_last else num_images
+    return [order[start : start + size] for start in range(0, stop, size)]
+
+
+def take(levels: Sequence[StoredLevel], index: np.ndarray, like: Tensor) -> list[Tensor]:
+    """The batch (b, c_l, h_l, w_l) of a stored pyramid, in `like`'s dtype, on its device."""
+    return [
+        select(level, index).to(like).contiguous(memory_format=torch.channels_last)
+        for level in levels
+    ]
+
+
+def train(
+    fit: Fit,
+    levels: Sequence[StoredLevel],
+    *,
+    epochs: Iterable[Batches],
+    loss: HypersphereLoss,
+    observer: Observer,
+) -> list[Row]:
+    """Train the descriptor, and the radius where it is learned, on pooled maps (n, c_l, h_l, w_l).
+
+    Starts at `fit.next_epoch` and returns the history from there. The memory bank never changes
+    (authors' code). Raises UserError at a loss that is not finite, with its step.
+    """
+    search = NeighbourSearch(fit.bank)
+    history: list[Row] = []
+    for epoch, batches in enumerate(epochs):
+        if epoch < fit.next_epoch:
+            continue
+        steps = _epoch_steps(fit, search, loss, levels, batches)
+        for row in _read(steps, epoch, fit.next_step, history=history):
+            history.append(row)
+            observer.step(row)
+        fit.next_epoch, fit.next_step = epoch + 1, fit.next_step + len(batches)
+        observer.epoch(fit)
+    return history
+
+
+def _epoch_steps(
+    fit: Fit,
+    search: NeighbourSearch,
+    loss: HypersphereLoss,
+    levels: Sequence[StoredLevel],
+    batches: Batches,
+) -> Iterator[Tensor]:
+    """Run the steps of one epoch; yields each one's numbers (6,) on the device."""
+    for index in batches:
+        pyramid = take(levels, index, fit.descriptor.weight)
+        phi = fit.descriptor(pyramid).flatten(0, 1)  # (b * n, d)
+        terms = loss(search.squared_distances(phi, loss.num_neighbours), fit.radius)
+        numbers = torch.stack(
+            [
+                terms.total,
+                terms.attraction,
+                terms.repulsion,
+                fit.radius,
+                terms.active_attraction,
+                terms.active_repulsion,
+            ]
+        ).detach()
+        fit.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()
+        fit.optimizer.step()
+        yield numbers
+
+
+def _read(
+    steps: Iterator[Tensor], epoch: int, first_step: int, *, history: list[Row]
+) -> Iterator[Row]:
+    """Turn steps' numbers into history lines, many at a time; refuse a loss that is not finite."""
+    waiting: list[Tensor] = []
+    step = first_step
+
+    def drain() -> Iterator[Row]:
+        nonlocal step
+        for values in torch.stack(waiting).tolist():
+            row: Row = dict(zip(HISTORY_COLUMNS, (epoch, step, *values), strict=True))
+            if not math.isfinite(row["train/loss"]):
+                raise _not_finite(row, history)
+            yield row
+            step += 1
+        waiting.clear()
+
+    for numbers in steps:
+        waiting.append(numbers)
+        if len(waiting) == STEPS_BETWEEN_READS or numbers.device.type == "cpu":
+            yield from drain()
+    if waiting:
+        yield from drain()
+
+
+def _not_finite(row: Row, history: list[Row]) -> UserError:
+    last = (
+        f"the last finite one was {history[-1]['train/loss']:g} at step {history[-1]['step']}"
+        if history
+        else "it was the first"
+    )
+    return UserError(
+        f"the loss became {row['train/loss']} at step {row['step']} (epoch {row['epoch']}); "
+        f"{last}; lower optimizer.lr or raise loss.nu"
+    )

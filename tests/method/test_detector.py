@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+from conftest import make_pyramid
+
+from cfa_lab import Detector, reference
+from cfa_lab.errors import UserError
+from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.pyramid import pool
+from cfa_lab.method.scoring import Scoring
+
+
+def detector(dtype: torch.dtype = torch.float32, *, num_neighbours: int = 3) -> Detector:
+    torch.manual_seed(0)
+    weight, bias = torch.randn(7, 17, dtype=dtype), torch.randn(7, dtype=dtype)
+    bank, radius = torch.randn(48, 7, dtype=dtype), torch.tensor(0.1, dtype=dtype)
+    descriptor = Descriptor(weight, bias, channels=(4, 6, 5)).requires_grad_(False)
+    return Detector(descriptor, bank, radius, Scoring(num_neighbours=num_neighbours))
+
+
+def test_scores_agree_with_the_reference(dtype):
+    model, levels = detector(dtype), make_pyramid(4, dtype=dtype)
+    phi = reference.describe(levels, model.descriptor.weight, model.descriptor.bias)
+    literal = reference.patch_scores(phi, model.bank).unflatten(1, (8, 6))
+    scores = model.score(levels)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, literal.float(), rtol=1e-4, atol=1e-4)
+
+
+def test_an_images_score_does_not_depend_on_its_batch():
+    model, levels = detector(), make_pyramid(5)
+    alone = [model.score([level[i : i + 1] for level in levels]) for i in range(5)]
+    assert torch.equal(model.score(levels), torch.cat(alone))
+
+
+def test_arrays_memory_maps_and_pooled_maps_are_accepted(tmp_path):
+    model, levels = detector(), make_pyramid(2)
+    expected = model.score(levels)
+    arrays = [level.numpy() for level in levels]
+    assert torch.equal(model.score(arrays), expected)
+    maps = []
+    for i, array in enumerate(arrays):
+        np.save(tmp_path / f"{i}.npy", array)
+        maps.append(np.load(tmp_path / f"{i}.npy", mmap_mode="r"))
+    assert torch.equal(model.score(maps), expected)
+    assert torch.equal(model.score([pool(level) for level in levels], pooled=True), expected)
+
+
+def test_no_image_gives_no_map():
+    assert detector().score([level[:0] for level in make_pyramid(1)]).shape == (0, 8, 6)
+
+
+def test_more_neighbours_than_the_bank_has_are_refused():
+    with pytest.raises(UserError, match="allowed: 1 to 48"):
+        detector(num_neighbours=49)

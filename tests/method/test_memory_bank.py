@@ -1,0 +1,77 @@
+import pytest
+import torch
+from conftest import make_pyramid
+
+from cfa_lab import reference
+from cfa_lab.errors import UserError
+from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.memory_bank import build_bank, compress, match_unused
+from cfa_lab.method.pyramid import pool
+
+
+@pytest.fixture
+def descriptor(dtype) -> Descriptor:
+    torch.manual_seed(1)
+    return Descriptor(
+        torch.randn(7, 17, dtype=dtype), torch.randn(7, dtype=dtype), channels=(4, 6, 5)
+    )
+
+
+def bank_of(kind, descriptor, levels, batches, **values):
+    pooled = [pool(level) for level in levels]
+    pyramids = ([level[batch] for level in pooled] for batch in batches)
+    return build_bank(
+        kind, descriptor, pyramids, **({"beta": 0.1, "gamma_c": 1, "seed": 0} | values)
+    )
+
+
+@pytest.mark.parametrize("batches", [[[0, 1], [2, 3], [4]], [[3]], [[0, 1, 2, 3, 4]]])
+def test_mean_map_is_the_running_mean_of_batch_means(descriptor, dtype, batches):
+    levels = make_pyramid(5, dtype=dtype)
+    weight, bias = descriptor.weight.detach(), descriptor.bias.detach()
+    literal = reference.mean_bank(levels, batches, weight, bias)
+    torch.testing.assert_close(bank_of("mean", descriptor, levels, batches), literal)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1, 1.0])
+def test_ema_follows_algorithm_1(descriptor, dtype, beta):
+    levels = make_pyramid(4, grid=(4, 3), channels=(4, 6, 5), dtype=dtype)
+    weight, bias = descriptor.weight.detach(), descriptor.bias.detach()
+    literal = reference.ema_bank(levels, [2, 0, 3, 1], weight, bias, beta)
+    bank = bank_of("ema", descriptor, levels, [[2, 0], [3, 1]], beta=beta)
+    torch.testing.assert_close(bank, literal)
+
+
+def test_no_patch_is_matched_twice():
+    bank, patches = torch.randn(9, 3), torch.randn(9, 3)
+    assert sorted(match_unused(bank, patches).tolist()) == list(range(9))
+
+
+@pytest.mark.parametrize("kind", ["mean", "ema"])
+def test_gamma_c_divides_the_entries_and_the_seed_decides_them(descriptor, dtype, kind):
+    levels = make_pyramid(3, dtype=dtype)
+    first, again, other = (
+        bank_of(kind, descriptor, levels, [[0, 1, 2]], gamma_c=5, seed=seed) for seed in (0, 0, 1)
+    )
+    assert first.shape == (48 // 5, 7)
+    assert first.dtype == dtype
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_k_means_finds_well_separated_clusters():
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    entries = centres.repeat_interleave(4, dim=0) + 0.01 * torch.randn(12, 2)
+    found = compress(entries, 4, seed=0)
+    assert torch.cdist(centres, found).min(dim=1).values.max() < 0.1
+
+
+def test_too_much_compression_is_refused():
+    with pytest.raises(UserError, match="gamma_c=9"):
+        compress(torch.zeros(8, 2), 9, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["mean", "ema"])
+def test_no_training_image_is_refused(descriptor, kind):
+    with pytest.raises(UserError, match="needs at least one"):
+        build_bank(kind, descriptor, [], beta=0.1, gamma_c=1, seed=0)

@@ -1,0 +1,91 @@
+"""Imports run in one direction: every module may import from the rooms before its own only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cfa_lab
+
+PACKAGE = Path(cfa_lab.__file__).parent
+
+LAYERS = [
+    {"errors", "files"},
+    {"method", "data", "metrics", "tracking"},
+    {"features", "training", "config"},
+    {"checkpoint", "evaluation", "fitting", "figures", "progress", "results"},
+    {"pictures"},
+    {"run"},
+    {"cli", "bench"},
+    {"__main__"},
+]
+"""Rooms from the ground up. Rooms of one layer do not know each other, but for ALLOWED_ASIDE."""
+
+ALLOWED_ASIDE = {
+    ("checkpoint", "training"),
+    ("fitting", "training"),
+}
+JUDGES = {"reference"}
+"""Imported by tests and benchmarks only."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(module: str) -> str:
+    """The room of a dotted module name below the package: its first part."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path) -> set[str]:
+    """Rooms of this package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module]
+            if node.module == "cfa_lab":
+                names = [f"cfa_lab.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {room(name) for name in names if name.startswith("cfa_lab.")}
+    return found
+
+
+def layer(name: str) -> int:
+    return next(i for i, rooms in enumerate(LAYERS) if name in rooms)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_below(path: Path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own in ("__init__", *JUDGES):
+        return
+    for other in imports(path) - {own, ""}:
+        assert other not in JUDGES or own == "bench", f"{path} imports the judge {other}"
+        if other in JUDGES:
+            continue
+        below = layer(other) < layer(own) or (own, other) in ALLOWED_ASIDE
+        assert below, f"{own} must not import {other}"
+
+
+def test_every_room_stands_in_a_layer():
+    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
+    assert rooms - {"__init__", *JUDGES} <= set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("name", ["yaml", "hydra", "omegaconf", "logging", "wandb"])
+def test_the_method_is_pure_torch(name: str):
+    for path in (PACKAGE / "method").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            alias.name.split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        } | {
+            (node.module or "").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+        }
+        assert name not in names, path
