@@ -25,6 +25,9 @@ from cfa_lab.errors import UserError
 SUBCOMMANDS = {"bench": "cfa_lab.bench"}
 """Word -> module whose `main(arguments)` serves it."""
 
+BEFORE_TRAINING = {".hydra", "wandb", "history.csv"}
+"""What may stand in a run folder before anything is worth keeping."""
+
 _failure: tuple[BaseException, Path] | None = None
 """What ended a single run, kept past Hydra, which would print its own account of it."""
 
@@ -140,8 +143,8 @@ def _quoted(path: Path) -> str:
 
 
 def _discard_if_unused(folder: Path) -> None:
-    """Remove a run folder that holds no more than what Hydra put there, and parents left empty."""
-    if not folder.is_dir() or any(entry.name != ".hydra" for entry in folder.iterdir()):
+    """Remove the folder of a run that failed before training, and parents left empty."""
+    if not folder.is_dir() or any(entry.name not in BEFORE_TRAINING for entry in folder.iterdir()):
         return
     shutil.rmtree(folder)
     for parent in list(folder.parents)[:2]:

@@ -137,6 +137,7 @@ def _summary(metrics: AnomalyMetrics, images: list[ScoredImage], outside: "_Outs
                 x=x, y=y, title=CURVES[name][0], x_label=CURVES[name][1], y_label=CURVES[name][2]
             )
             for name, (x, y) in metrics.curves().items()
+            if len(x)
         },
         outside=outside.record(),
     )

@@ -114,7 +114,7 @@ def fit_pyramid(
     )
     fit = Fit(descriptor, bank, radius, _optimizer(settings, descriptor, radius))
     observer = observer or Observer()
-    observer.restore(fit)
+    observer.begin(fit)
     history = train(fit, stored, epochs=plan, loss=loss, observer=observer)
     detector = Detector(
         fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), scoring(settings)

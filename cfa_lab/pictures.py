@@ -33,7 +33,7 @@ def draw_figures(
     input_size: tuple[int, int],
     predictions: Sequence[dict[str, object]],
     history: Sequence[Row],
-    alpha: float,
+    alpha: float | None,
     num_each: int,
 ) -> tuple[list[Panel], list[Path]]:
     """Draw a run's figures into `folder`; returns the panels for trackers, and the files.

@@ -28,7 +28,15 @@ from cfa_lab.method.detector import Detector
 from cfa_lab.pictures import draw_figures
 from cfa_lab.progress import TrainingProgress
 from cfa_lab.results.record import environment, read_record, run_key, write_record
-from cfa_lab.tracking import HistoryFile, Outcome, Panel, Tracker, Trackers, WandbTracker
+from cfa_lab.tracking import (
+    HistoryFile,
+    Outcome,
+    Panel,
+    Tracker,
+    Trackers,
+    WandbTracker,
+    latest_run_id,
+)
 from cfa_lab.tracking.files import read_history, write_predictions
 from cfa_lab.training import Fit, Observer, Row, seeded_batches
 
@@ -85,8 +93,8 @@ def run(config: Config, folder: Path) -> RunResult:
     }
     first_step = _first_step(folder, key)
     trackers = Trackers(HistoryFile(folder, first_step=first_step), _tracker(config, folder))
-    try:
-        with trackers:
+    with trackers:
+        try:
             with timing.measure("training"):
                 detector = _fit(config, levels, folder, key, first_step, trackers)
             del levels
@@ -94,9 +102,10 @@ def run(config: Config, folder: Path) -> RunResult:
                 result = evaluate(
                     detector, extractor, table, aupro_limits=config.evaluation.aupro_limits
                 )
+            detector.cpu()
             checkpoint.save_model(
                 folder,
-                detector.cpu(),
+                detector,
                 architecture=extractor.backbone.architecture,
                 geometry=extractor.geometry,
                 features=asdict(config.features),
@@ -115,25 +124,25 @@ def run(config: Config, folder: Path) -> RunResult:
                     input_size=extractor.geometry.input_size,
                     predictions=predictions,
                     history=read_history(folder / "history.csv"),
-                    alpha=config.loss.alpha,
+                    alpha=_visible_alpha(config),
                     num_each=config.evaluation.cases,
                 )
             trackers.finish(_outcome(result, predictions, panels, timing))
-    except BaseException as error:
-        message = str(error) or type(error).__name__
-        write_record(folder, status="failed", timing=timing.seconds, error=message, **recorded)
-        raise
-    checkpoint.remove_state(folder)
-    write_record(
-        folder,
-        status="complete",
-        metrics=result.metrics,
-        oracle=result.oracle,
-        undefined=result.undefined,
-        protocol=_protocol(config, extractor, table, result),
-        timing=timing.seconds,
-        **recorded,
-    )
+        except BaseException as error:
+            message = str(error) or type(error).__name__
+            write_record(folder, status="failed", timing=timing.seconds, error=message, **recorded)
+            raise
+        checkpoint.remove_state(folder)
+        write_record(
+            folder,
+            status="complete",
+            metrics=result.metrics,
+            oracle=result.oracle,
+            undefined=result.undefined,
+            protocol=_protocol(config, extractor, table, result),
+            timing=timing.seconds,
+            **recorded,
+        )
     return RunResult(
         folder=folder,
         metrics=result.metrics,
@@ -246,7 +255,6 @@ def _tracker(config: Config, folder: Path) -> Tracker:
     values = config.tracker
     if values.name == "none":
         return Tracker()
-    previous = sorted((folder / "wandb").glob("*run-*-*")) if (folder / "wandb").is_dir() else []
     return WandbTracker(
         folder,
         config=asdict(config),
@@ -258,7 +266,7 @@ def _tracker(config: Config, folder: Path) -> Tracker:
         tags=values.tags,
         mode=values.mode,
         images=values.images,
-        resume_id=previous[-1].name.rsplit("-", 1)[-1] if previous else None,
+        resume_id=latest_run_id(folder),
     )
 
 
@@ -302,6 +310,12 @@ def _fit(
             ),
         )
     return detector
+
+
+def _visible_alpha(config: Config) -> float | None:
+    """alpha, where repulsion can only begin once r passes its square root."""
+    loss = config.loss
+    return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None
 
 
 def _predictions(result: Evaluation) -> list[dict[str, Any]]:

@@ -48,8 +48,8 @@ class Observer:
     """Gets each line of the history, in order."""
     epoch: Callable[[Fit], None] = lambda fit: None
     """Called after each epoch."""
-    restore: Callable[[Fit], None] = lambda fit: None
-    """Called once before training; may put a saved fit's values in place."""
+    begin: Callable[[Fit], None] = lambda fit: None
+    """Called once, when all is checked and training is about to begin; may restore a saved fit."""
 
 
 def seeded_batches(

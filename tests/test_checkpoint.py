@@ -75,7 +75,7 @@ def test_an_interrupted_fit_continues_to_the_same_numbers(tmp_path, preset):
     def restore(fit: Fit) -> None:
         restore_state(tmp_path, fit, run_key="k")
 
-    resumed, rest = fit_pyramid(levels, observer=Observer(restore=restore), **values)
+    resumed, rest = fit_pyramid(levels, observer=Observer(begin=restore), **values)
     assert rest == history[len(history) - len(rest) :]
     assert rest[0]["epoch"] == 2
     assert torch.equal(resumed.score(levels), whole.score(levels))
@@ -90,7 +90,7 @@ def test_a_state_of_another_run_is_refused(tmp_path):
         fit_pyramid(
             make_pyramid(2),
             epochs=2,
-            observer=Observer(restore=lambda fit: restore_state(tmp_path, fit, run_key="other")),
+            observer=Observer(begin=lambda fit: restore_state(tmp_path, fit, run_key="other")),
         )
 
 

@@ -11,9 +11,9 @@ def literal_aupro(
 ) -> list[float]:
     """Area under the per-region-overlap curve up to each limit, divided by the limit.
 
-    MVTec AD's procedure, in float64: all pixels in order; 8-connected regions; after each distinct score, the
-    false-positive rate of all normal pixels and the mean detected share of the regions; trapezoids,
-    linear interpolation at the limit. `maps`, `masks`: (h, w) each.
+    MVTec AD's procedure, in float64: all pixels in order; 8-connected regions; after each distinct
+    score, the false-positive rate of all normal pixels and the mean detected share of the regions;
+    trapezoids, linear interpolation at the limit. `maps`, `masks`: (h, w) each.
     """
     is_normal, gains, num_regions = [], [], 0
     for mask in masks:

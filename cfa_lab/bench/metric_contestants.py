@@ -60,7 +60,7 @@ def sklearn_and_literal(maps: np.ndarray, masks: np.ndarray) -> Metrics:
 
 
 def torchmetrics(maps: np.ndarray, masks: np.ndarray) -> Metrics:
-    """torchmetrics' unbinned functions, float32 and a sigmoid for scores beyond [0, 1]; no AUPRO."""
+    """torchmetrics' unbinned functions: float32, sigmoid of scores beyond [0, 1]; no AUPRO."""
     import torch
     from torchmetrics.functional import classification
 

@@ -1,15 +1,16 @@
 """From image files to the arrays a network is fed with, and masks to arrays of the same extent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from cfa_lab.data.geometry import Geometry, Placement, Size
+from cfa_lab.data.geometry import Box, Geometry, Placement, Size
 from cfa_lab.errors import UserError
 
 _RESAMPLING = {
@@ -17,6 +18,8 @@ _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+# Name of the loading threads. Threads suffice: Pillow gives up the interpreter lock at work.
+THREADS = "cfa_lab-images"
 
 
 @dataclass(frozen=True)
@@ -73,20 +76,19 @@ def load_mask(paths: Sequence[Path], original: Size) -> np.ndarray:
 
 def load_batch(paths: Sequence[Path], geometry: Geometry, *, workers: int) -> list[LoadedImage]:
     """Load images with `workers` threads, in the order of `paths`."""
-    batches = iterate_images(paths, geometry, batch_size=max(1, len(paths)), workers=workers)
-    return next(batches, [])
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix=THREADS) as pool:
+        return list(pool.map(partial(load_image, geometry=geometry), paths))
 
 
 def iterate_images(
     paths: Sequence[Path], geometry: Geometry, *, batch_size: int, workers: int
-) -> Iterator[list[LoadedImage]]:
+) -> Generator[list[LoadedImage], None, None]:
     """Yield the images in batches, in the order of `paths`, while threads load the next batch.
 
     At most two batches are held, the one handed out and the one being loaded; the last batch may be
     short.
     """
-    # Threads suffice: Pillow gives up the interpreter lock while it decodes and resizes.
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="cfa_lab-images")
+    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix=THREADS)
 
     def submit(start: int) -> list[Future[LoadedImage]]:
         return [
@@ -137,10 +139,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 def _is_set(image: Image.Image) -> np.ndarray:
     """Which pixels of a mask are not zero, (H, W) bool, whatever its mode; alpha does not count."""
     if image.mode.startswith(("I", "F")):
-        return np.asarray(image).astype(bool)
-    return np.asarray(_as_rgb(image)).any(axis=2)
+        return np.greater(np.asarray(image), 0)
+    return np.logical_or.reduce(np.asarray(_as_rgb(image)), axis=2)
 
 
-def _slices(box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+def _slices(box: Box) -> tuple[slice, slice]:
     top, left, height, width = box
     return slice(top, top + height), slice(left, left + width)

@@ -47,22 +47,21 @@ def draw_cases(
     fit a printed page; there may be more, or none.
     """
     heights = [CELL * np.clip(p.image.shape[0] / p.image.shape[1], 0.4, 1.35) for p in panels]
-    body = sum(heights) + GAP * len(heights) if panels else 0.4
+    body = sum(heights) + GAP * len(heights)
     bar_left = MARGIN + CAPTION + len(COLUMNS) * (CELL + GAP) + BAR_GAP
     page = _Page(bar_left + BAR + BAR_LABELS + MARGIN, HEAD + body + FOOT)
     page.write(MARGIN, 0.28, title, size=HEADING, weight="bold")
-    if not panels:
-        page.write(MARGIN, HEAD, "No image belongs to this group.", colour=QUIET)
-    for column, name in enumerate(COLUMNS if panels else ()):
-        page.write(_left_of(column) + CELL / 2, HEAD - 0.07, name, align="center")
-    top = HEAD
-    for panel, height in zip(panels, heights, strict=True):
-        _draw_row(page, top, height, panel)
-        top += height + GAP
     if panels:
+        for column, name in enumerate(COLUMNS):
+            page.write(_left_of(column) + CELL / 2, HEAD - 0.07, name, align="center")
+        tops = HEAD + np.cumsum([0, *heights[:-1]]) + GAP * np.arange(len(panels))
+        for panel, top, height in zip(panels, tops, heights, strict=True):
+            _draw_row(page, top, height, panel)
         bar = page.axes(bar_left, HEAD, BAR, min(body - GAP, MAX_BAR_HEIGHT))
         _draw_bar(bar, low=low, high=high, threshold=threshold)
-        _draw_key(page, top + 0.04, panels, threshold=threshold)
+        _draw_key(page, HEAD + body + 0.04, panels, threshold=threshold)
+    else:
+        page.write(MARGIN, HEAD, "No image belongs to this group.", colour=QUIET)
     save(page.figure, path)
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cfa_lab.files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -73,6 +75,5 @@ def printable(text: str) -> str:
 def save(figure: "Figure", path: Path) -> None:
     """Write the figure, complete or not at all; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
-    figure.savefig(partial, dpi=DOTS_PER_INCH)
-    partial.replace(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=DOTS_PER_INCH, format=path.suffix.removeprefix("."))

@@ -11,6 +11,9 @@ from cfa_lab.errors import UserError
 BLOCK_ELEMENTS = 1 << 22
 """Largest number of elements of any intermediate tensor (16 MiB in float32)."""
 
+GROUP = 8
+"""Entries that share one minimum while the smallest are sought."""
+
 
 class Neighbours(NamedTuple):
     """The k nearest entries of q queries, nearest first."""
@@ -84,5 +87,20 @@ class _SquaredDistances(torch.autograd.Function):
 
 
 def smallest(values: Tensor, k: int) -> Tensor:
-    """Positions (q, k) of the k smallest values of each row of (q, m), in no particular order."""
-    return values.topk(k, dim=1, largest=False, sorted=False).indices
+    """Positions (q, k) of the k smallest values of each row of (q, m), in no particular order.
+
+    The k smallest stand in the k groups with the smallest minima, so most values are only compared
+    once, by a minimum that runs at the speed of memory; a full `topk` costs as much as the product.
+    """
+    num_groups = values.shape[1] // GROUP
+    if num_groups <= k:
+        return values.topk(k, dim=1, largest=False, sorted=False).indices
+    # entry i is in group i % num_groups; the few entries left over are candidates in any case
+    grouped = values[:, : GROUP * num_groups].unflatten(1, (GROUP, num_groups))
+    best = grouped.amin(1).topk(k, dim=1, largest=False, sorted=False).indices  # (q, k)
+    members = torch.arange(GROUP, device=values.device) * num_groups
+    candidates = (best.unsqueeze(2) + members).flatten(1)  # (q, k * GROUP)
+    rest = torch.arange(GROUP * num_groups, values.shape[1], device=values.device)
+    candidates = torch.cat([candidates, rest.expand(len(values), -1)], dim=1)
+    chosen = values.gather(1, candidates).topk(k, dim=1, largest=False, sorted=False).indices
+    return candidates.gather(1, chosen)

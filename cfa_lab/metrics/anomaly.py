@@ -31,7 +31,7 @@ STATES = {
 
 
 class AnomalyMetrics(Metric):
-    """Image and pixel AUROC, AP, F1max, and AUPRO: exact to rounding, at the resolution of the maps.
+    """Image and pixel AUROC, AP, F1max, and AUPRO: exact to rounding, at the maps' resolution.
 
     Sums are float64. What is kept, without positions: 4 bytes per normal pixel (8 for float64 maps)
     and 8 (12) per defect pixel, on the metric's device. All processes have to hand in maps of one
@@ -196,7 +196,7 @@ class AnomalyMetrics(Metric):
             return self._evaluation()
 
     def _evaluation(self) -> Evaluation:
-        """The evaluation of the present states, made once: it keeps its rankings, most of the work."""
+        """The evaluation of the present states; kept, because its rankings are most of the work."""
         now = list(self._chunks("scores"))
         if self._evaluated is not None:
             then, evaluation = self._evaluated

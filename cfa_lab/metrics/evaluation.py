@@ -152,6 +152,7 @@ class Evaluation:
             self._images(),
             self.labels,
             self.scores,
+            image=self.image,
             pixel=self.pixel,
             aupro_limits=self.aupro_limits,
             num_resamples=num_resamples,

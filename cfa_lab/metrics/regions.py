@@ -14,7 +14,7 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 @dataclass(frozen=True)
 class RegionAreas:
-    """For each defect pixel of a mask, in row order: the area in pixels of its region (p,) int32."""
+    """For each defect pixel of a mask, in row order: its region's area in pixels, (p,) int32."""
 
     areas: np.ndarray
     num_regions: int
@@ -50,7 +50,7 @@ def aupro(ranking: Ranking, *, limit: float) -> float:
 
 @dataclass(frozen=True)
 class Defect:
-    """One annotated defect of MVTec LOCO AD: its (h, w) mask, and the pixels that saturate it."""
+    """A defect of MVTec LOCO AD: its (h, w) mask, and how many of its pixels are enough."""
 
     mask: np.ndarray
     saturation_area: int

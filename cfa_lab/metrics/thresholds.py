@@ -90,8 +90,8 @@ def _checked(scores: np.ndarray) -> np.ndarray:
     if scores.size == 0 or not np.isfinite(scores).all():
         wrong = int(np.count_nonzero(~np.isfinite(scores)))
         raise UserError(
-            f"a threshold needs finite scores of normal images, got {scores.size} scores, {wrong} of "
-            "them not finite; hold out some normal images"
+            f"a threshold needs finite scores of normal images, got {scores.size} scores, {wrong} "
+            "of them not finite; hold out some normal images"
         )
     return scores
 

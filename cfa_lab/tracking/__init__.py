@@ -2,7 +2,7 @@
 
 from cfa_lab.tracking.base import Curve, Outcome, Panel, Tracker, Trackers
 from cfa_lab.tracking.files import HistoryFile, read_history, write_predictions
-from cfa_lab.tracking.wandb import WandbTracker
+from cfa_lab.tracking.wandb import WandbTracker, latest_run_id
 
 __all__ = [
     "Curve",
@@ -12,6 +12,7 @@ __all__ = [
     "Tracker",
     "Trackers",
     "WandbTracker",
+    "latest_run_id",
     "read_history",
     "write_predictions",
 ]

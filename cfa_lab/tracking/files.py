@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from cfa_lab.errors import UserError
+from cfa_lab.files import replacing
 from cfa_lab.tracking.base import Tracker
 
 HISTORY_COLUMNS = (
@@ -143,9 +144,7 @@ def write_predictions(path: Path, predictions: Sequence[Mapping[str, Any]]) -> N
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)

@@ -218,6 +218,12 @@ class WandbTracker(Tracker):
             self._run.log({name: curve_chart(self._wandb, curve)})
 
 
+def latest_run_id(folder: Path) -> str | None:
+    """The id of the W&B run that was last kept below a run folder; None where there is none."""
+    records = sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime)
+    return records[-1].stem.removeprefix("run-") if records else None
+
+
 def _import_wandb() -> Any:
     try:
         import wandb

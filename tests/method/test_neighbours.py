@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cfa_lab.errors import UserError
 from cfa_lab.method import neighbours
-from cfa_lab.method.neighbours import NeighbourSearch
+from cfa_lab.method.neighbours import NeighbourSearch, smallest
 
 
 def dense(queries: torch.Tensor, bank: torch.Tensor, k: int) -> torch.Tensor:
@@ -74,3 +74,20 @@ def test_a_constant_bank_gives_finite_distances():
 def test_more_neighbours_than_entries_are_refused(k: int):
     with pytest.raises(UserError, match="3 entries"):
         NeighbourSearch(torch.zeros(3, 2)).nearest(torch.zeros(1, 2), k)
+
+
+@given(
+    q=st.integers(1, 4),
+    m=st.integers(1, 90),
+    levels=st.integers(1, 50),
+    seed=st.integers(0, 1 << 20),
+)
+@settings(max_examples=200, deadline=None)
+def test_smallest_finds_what_sorting_finds_ties_included(q: int, m: int, levels: int, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(levels, (q, m), generator=generator).float()
+    k = 1 + seed % m
+    indices = smallest(values, k)
+    assert all(len(set(row)) == k for row in indices.tolist())
+    found = values.gather(1, indices).sort(dim=1).values
+    assert torch.equal(found, values.sort(dim=1).values[:, :k])

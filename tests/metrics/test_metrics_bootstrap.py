@@ -21,10 +21,12 @@ def replicates(
         weights=np.concatenate([image.weights for image in images]),
         num_regions=sum(image.num_regions for image in images),
     )
+    labels, scores = labels_of(masks), np.array([float(m.max()) for m in maps])
     return bootstrap_replicates(
         images,
-        np.array([int(mask.any()) for mask in masks]),
-        np.array([float(m.max()) for m in maps]),
+        labels,
+        scores,
+        image=rank([scores[labels == 0]], scores[labels == 1]),
         pixel=pixel,
         aupro_limits=LIMITS,
         times=times,
@@ -134,6 +136,7 @@ def test_undefined_metrics_have_no_interval() -> None:
     intervals = metrics.intervals(num_resamples=10)
     assert intervals["image_auroc"].low == 1.0
     assert np.isnan([intervals["pixel_ap"].low, intervals["aupro_30"].high]).all()
-    metrics = AnomalyMetrics()
-    metrics.update(np.zeros((2, 3, 3)), np.zeros((2, 3, 3)))
-    assert all(np.isnan(i.low) for i in metrics.intervals(num_resamples=10).values())
+    for num_images in (2, 0):
+        metrics = AnomalyMetrics()
+        metrics.update(np.zeros((num_images, 3, 3)), np.zeros((num_images, 3, 3)))
+        assert all(np.isnan(i.low) for i in metrics.intervals(num_resamples=10).values())

@@ -30,6 +30,32 @@ def test_ranking_metrics_equal_sklearn(style: str, dtype: type) -> None:
         assert values_of(ranked(truth, scores)) == pytest.approx(expected, abs=1e-12)
 
 
+def literal_values(negatives: np.ndarray, positives: np.ndarray) -> list[float]:
+    """AUROC pair by pair; AP, F1max and the best IoU threshold by threshold."""
+    difference = positives[:, None] - negatives[None, :]
+    auroc = np.mean((difference > 0) + 0.5 * (difference == 0))
+    ap, before, f1, iou = 0.0, 0, [], []
+    for threshold in np.unique(positives)[::-1]:
+        hits, alarms = np.sum(positives >= threshold), np.sum(negatives >= threshold)
+        ap += (hits - before) / positives.size * hits / (hits + alarms)
+        f1.append(2 * hits / (hits + alarms + positives.size))
+        iou.append(hits / (alarms + positives.size))
+        before = hits
+    return [auroc, ap, max(f1), max(iou)]
+
+
+@pytest.mark.parametrize("style", SCORE_STYLES)
+def test_a_thousand_small_cases_equal_the_literal_metrics(style: str) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(1000):
+        scores = SCORE_STYLES[style](rng, (1, int(rng.integers(2, 15)))).ravel()
+        split = int(rng.integers(1, scores.size))
+        ranking = rank([scores[:split]], scores[split:])
+        values = [*values_of(ranking).values(), ranks.iou_max(ranking).value]
+        expected = literal_values(scores[:split], scores[split:])
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
+
+
 def test_counts_do_not_depend_on_how_negatives_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     negatives, positives = rng.integers(0, 30, 500) / 7, rng.integers(5, 40, 60) / 7

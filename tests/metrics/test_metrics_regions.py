@@ -43,7 +43,7 @@ def test_regions_at_the_borders_are_measured_like_any_other() -> None:
 @pytest.mark.parametrize("style", SCORE_STYLES)
 def test_aupro_equals_the_literal_version(style: str) -> None:
     rng = np.random.default_rng(1)
-    for _ in range(30):
+    for _ in range(300):
         maps, masks = random_test_set(rng, style)
         expected = literal_aupro(maps, masks, limits=LIMITS)
         values = [aupro_of(maps, masks, limit) for limit in LIMITS]

@@ -35,7 +35,7 @@ LAWS = {
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 @pytest.mark.parametrize(("size", "within"), [(50, 6.0), (1000, 2.0)])
 def test_extreme_value_fit_sees_beyond_the_sample(law: Any, size: int, within: float) -> None:
-    """To be exceeded by 1 score in 1000, on average over 20 samples that mostly hold no such one."""
+    """To be exceeded by 1 score in 1000, averaged over 20 samples that mostly hold no such one."""
     fitted, plain = [], []
     for seed in range(20):
         scores = law.rvs(size, random_state=np.random.default_rng(seed))

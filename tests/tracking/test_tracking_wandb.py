@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfa_lab.errors import UserError
-from cfa_lab.tracking import Curve, WandbTracker
+from cfa_lab.tracking import Curve, WandbTracker, latest_run_id
 from cfa_lab.tracking.wandb_tables import points_along
 
 pytestmark = pytest.mark.usefixtures("pristine_wandb")
@@ -160,9 +160,11 @@ def test_a_failing_body_shows_as_failed_and_the_next_run_is_another_one(server, 
 
 
 def test_a_resumed_run_keeps_its_id(server, tmp_path):
+    assert latest_run_id(tmp_path) is None
     with pytest.raises(OSError, match="cable"), tracker(tmp_path) as first:
         log_steps(first, 2)
         raise OSError("cable")
+    assert latest_run_id(tmp_path) == first.run_id
     with tracker(tmp_path, resume_id=first.run_id) as second:
         log_steps(second, 3)
     assert list(server.runs) == [first.run_id] == [second.run_id]

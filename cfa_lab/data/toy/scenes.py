@@ -13,6 +13,7 @@ import numpy as np
 from cfa_lab.data.toy.surface import DESIGN_SIZE, Canvas, Field, Surface, mix, ramp, rgb
 
 MIDDLE = DESIGN_SIZE / 2
+GAP = -2.0  # height where there is no yarn, in yarn radii
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,6 @@ def weave(canvas: Canvas, rng: np.random.Generator, flaw: Flaw | None = None) ->
     return Surface(canvas.blur(height, 0.5), albedo, gloss, np.ones(height.shape, dtype=bool))
 
 
-GAP = -2.0  # height where there is no yarn, in yarn radii
-
-
 def _yarn(across: Field, lift: Field) -> Field:
     """Height of a round yarn's upper side, (h, w), `across` it in radii from -1 to 1."""
     return np.where(np.abs(across) < 1, np.sqrt(np.maximum(1 - across**2, 0)) + 0.8 * lift, GAP)
@@ -110,7 +108,8 @@ def gear(canvas: Canvas, rng: np.random.Generator, flaw: Flaw | None = None) -> 
 
     Structural defect: "broken_tooth". Distances to the outlines are positive inside the steel.
     """
-    num_teeth, tooth_pitch = 18, 2 * math.pi / 18
+    num_teeth = 18
+    tooth_pitch = 2 * math.pi / num_teeth
     x, y = canvas.x - MIDDLE - rng.normal(0, 1.4), canvas.y - MIDDLE - rng.normal(0, 1.4)
     radius = np.hypot(x, y) / rng.normal(1, 0.008)
     bearing = np.arctan2(y, x)
@@ -120,7 +119,7 @@ def gear(canvas: Canvas, rng: np.random.Generator, flaw: Flaw | None = None) -> 
     steepness = 7.5 * 2.6 * num_teeth / 75 * (1 - flank**2) * np.sin(num_teeth * theta)
     teeth = (70 + 7.5 * flank - radius) / np.sqrt(1 + steepness**2)
     if flaw and flaw.name == "broken_tooth":
-        centre = flaw.rng.integers(num_teeth) * tooth_pitch
+        centre = int(flaw.rng.integers(num_teeth)) * tooth_pitch
         beside = np.mod(centre - theta + math.pi, 2 * math.pi) - math.pi
         tilt, rough = flaw.rng.normal(0, 18) * beside, 0.9 * canvas.noise(flaw.rng, 4)
         stump = flaw.rng.uniform(63, 73) + tilt + rough - radius

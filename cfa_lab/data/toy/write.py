@@ -52,11 +52,11 @@ def write_toy(
     }
     _check(manifest)
     root = root.absolute()
-    if _is_finished(root, manifest):
-        return
     # Beside the root, so that the last step is a rename within one file system.
     draft = root.with_name(f".{root.name}.{uuid4().hex}")
     try:
+        if _is_finished(root, manifest):
+            return
         draft.mkdir(parents=True)
         for category in categories:
             _write_category(draft / category, category, manifest)
