@@ -73,7 +73,7 @@ def job(cfg: DictConfig) -> float | None:
 
         result = run(config, folder)
         show_result(result)
-        return result.metrics["test/image_auroc"]
+        return result.evaluation.metrics["test/image_auroc"]
     except (Exception, KeyboardInterrupt) as error:
         _discard_if_unused(folder)
         if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -273,6 +273,14 @@ class Evaluation:
     """Also evaluate after every so many epochs, for curves; 0 only after the last."""
     aupro_limits: list[float] = MISSING
     """False-positive rates up to which AUPRO is integrated."""
+    resamples: int = MISSING
+    """Bootstrap draws of the test set for the 95 % interval of each metric; 0 computes none."""
+    threshold: str = MISSING
+    """How held-out normal scores set thresholds: `quantile`, `mean_sd` or `extreme_value`."""
+    quantile: float = MISSING
+    """Share of normal scores meant to stay below, for `quantile` and `extreme_value`."""
+    num_sd: float = MISSING
+    """k of mean + k sd, for `mean_sd`."""
     cases: int = MISSING
     """Images a group in the figures of worst and typical cases."""
     maps: bool = MISSING
@@ -281,6 +289,11 @@ class Evaluation:
     def __post_init__(self) -> None:
         _at_least("evaluation.every", self.every, 0)
         _at_least("evaluation.cases", self.cases, 0)
+        _at_least("evaluation.resamples", self.resamples, 0)
+        _one_of("evaluation.threshold", self.threshold, "quantile", "mean_sd", "extreme_value")
+        _at_least("evaluation.num_sd", self.num_sd, 0)
+        if not 0 < self.quantile < 1:
+            raise UserError(f"evaluation.quantile is {self.quantile}; allowed: between 0 and 1")
         for limit in self.aupro_limits:
             if not 0 < limit <= 1:
                 raise UserError(f"evaluation.aupro_limits has {limit}; allowed: above 0 to 1")

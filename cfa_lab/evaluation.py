@@ -1,20 +1,19 @@
-"""From detector and test images to maps, predictions and metrics, at original resolution."""
+"""From detector and test images to predictions and metrics, at original resolution."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
-from torch.nn import functional
 
 from cfa_lab.data.geometry import Placement
 from cfa_lab.data.images import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.features.extract import Extractor
+from cfa_lab.maps import ScoredImage, score_images
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics import AnomalyMetrics
+from cfa_lab.metrics.thresholds import fit_threshold
 from cfa_lab.tracking.base import Curve
 
 CURVES = {
@@ -27,72 +26,56 @@ CURVES = {
 
 
 @dataclass(frozen=True)
-class ScoredImage:
-    """One image's scores."""
+class Thresholds:
+    """Scores at or above which an image, or a pixel, is called defect; from normal images only."""
 
-    sample: Sample
-    placement: Placement
-    patch_scores: Tensor
-    """(h, w) of the patch grid, float32 on CPU; the map follows from it."""
-    score: float
+    image: float
+    pixel: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What the test set says about a detector."""
+    """What the test set says about a detector; None where a number is undefined."""
 
     metrics: dict[str, float | None]
-    """`test/...`; None where undefined."""
+    """`test/...`, and `threshold/...` where thresholds were set."""
     oracle: dict[str, float | None]
     """`oracle/...`: whatever looked at test labels to choose."""
     undefined: dict[str, str]
     """Why, for each metric that is None."""
+    intervals: dict[str, list[float] | None]
+    """95 % bootstrap interval over images, low and high, of each of `test/...`."""
     images: list[ScoredImage]
-    curves: dict[str, Curve] = field(default_factory=dict)
-    outside: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, Curve]
+    outside: dict[str, float]
     """What scored windows leave out: images without a visible defect, share of defect pixels."""
-    metric_bytes: int = 0
 
 
-def score_images(
-    detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
-) -> Iterator[tuple[ScoredImage, Tensor]]:
-    """Score images in order; yields each with its map (h, w) of the scored window."""
-    paths = [table.absolute(sample.path) for sample in samples]
-    waiting = iter(samples)
-    for batch in extractor.batches(paths):
-        for i, image in enumerate(batch.images):
-            pyramid = [level[i : i + 1].float() for level in batch.pyramid]
-            scores = detector.patch_scores(pyramid)  # (1, h, w)
-            smoothed = detector.scoring.maps(scores, extractor.geometry.input_size)
-            score = float(detector.scoring.image_scores(smoothed))
-            scored = ScoredImage(next(waiting), image.placement, scores[0].float().cpu(), score)
-            yield scored, to_window(smoothed, image.placement)[0]
+def set_thresholds(
+    detector: Detector,
+    extractor: Extractor,
+    table: SampleTable,
+    *,
+    rule: str,
+    quantile: float,
+    num_sd: float,
+) -> Thresholds | None:
+    """Thresholds from the held-out normal images, at the resolution they were taken in.
 
-
-def to_window(maps: Tensor, placement: Placement) -> Tensor:
-    """Maps (b, h, w) at the network's input size -> (b, H, W) of the original image's window."""
-    top, left, height, width = placement.content
-    content = maps[:, None, top : top + height, left : left + width]
-    size = placement.window[2:]
-    return functional.interpolate(content, size=size, mode="bilinear", align_corners=False)[:, 0]
-
-
-def full_map(detector: Detector, scored: ScoredImage, input_size: tuple[int, int]) -> np.ndarray:
-    """An image's map at its original size (H, W) float32; NaN outside the scored window."""
-    smoothed = detector.scoring.maps(scored.patch_scores[None], input_size)
-    full = np.full(scored.placement.original, np.nan, dtype=np.float32)
-    top, left, height, width = scored.placement.window
-    window = to_window(smoothed, scored.placement)[0]
-    full[top : top + height, left : left + width] = window.numpy()
-    return full
-
-
-def sample_mask(table: SampleTable, sample: Sample, placement: Placement) -> np.ndarray | None:
-    """An image's defect mask (H, W) bool; None where a defect image comes without one."""
-    if sample.label and not sample.masks:
+    None where no image is held out.
+    """
+    scores, pixels = [], []
+    for scored, window_map in score_images(detector, extractor, table, table.validation):
+        scores.append(scored.score)
+        pixels.append(window_map.cpu().numpy().ravel())
+    if not scores:
         return None
-    return load_mask([table.absolute(path) for path in sample.masks], placement.original)
+    return Thresholds(
+        *(
+            fit_threshold(values, rule, quantile=quantile, num_sd=num_sd)
+            for values in (np.array(scores), np.concatenate(pixels))
+        )
+    )
 
 
 def evaluate(
@@ -101,6 +84,8 @@ def evaluate(
     table: SampleTable,
     *,
     aupro_limits: Sequence[float],
+    thresholds: Thresholds | None = None,
+    num_resamples: int = 0,
 ) -> Evaluation:
     """Score the test set and measure it, from raw scores, masks cut to the scored window."""
     metrics = AnomalyMetrics(aupro_limits=tuple(aupro_limits))
@@ -122,15 +107,40 @@ def evaluate(
             scores=[scored.score],
             names=[sample.path],
         )
-    return _summary(metrics, images, outside)
+    return _summary(metrics, images, outside, thresholds, num_resamples)
 
 
-def _summary(metrics: AnomalyMetrics, images: list[ScoredImage], outside: "_Outside") -> Evaluation:
-    values = {name: float(value) for name, value in metrics.compute().items()}
+def _summary(
+    metrics: AnomalyMetrics,
+    images: list[ScoredImage],
+    outside: "_Outside",
+    thresholds: Thresholds | None,
+    num_resamples: int,
+) -> Evaluation:
+    values = {f"test/{name}": float(value) for name, value in metrics.compute().items()}
+    undefined = {f"test/{name}": reason for name, reason in metrics.undefined().items()}
+    oracle = {f"oracle/{name}": value for name, value in metrics.oracle().items()}
+    if thresholds:
+        decided = metrics.at_threshold(thresholds.image, thresholds.pixel)
+        for name, value in decided.items():
+            values[f"threshold/{name}"] = value
+            if not math.isfinite(value):
+                undefined[f"threshold/{name}"] = "no image or pixel of the class it is a share of"
+        for kind, threshold in (("image", thresholds.image), ("pixel", thresholds.pixel)):
+            values[f"threshold/{kind}_threshold"] = threshold
+            best = oracle[f"oracle/{kind}_f1max_threshold"]
+            oracle[f"oracle/{kind}_threshold_gap"] = threshold - best
+            lost = values[f"test/{kind}_f1max"] - decided[f"{kind}_f1"]
+            oracle[f"oracle/{kind}_f1_lost"] = lost
+    intervals = metrics.intervals(num_resamples=num_resamples) if num_resamples else {}
     return Evaluation(
-        metrics={f"test/{name}": _finite(value) for name, value in values.items()},
-        oracle={f"oracle/{name}": _finite(value) for name, value in metrics.oracle().items()},
-        undefined={f"test/{name}": reason for name, reason in metrics.undefined().items()},
+        metrics={name: _finite(value) for name, value in values.items()},
+        oracle={name: _finite(value) for name, value in oracle.items()},
+        undefined=undefined,
+        intervals={
+            f"test/{name}": [interval.low, interval.high] if math.isfinite(interval.low) else None
+            for name, interval in intervals.items()
+        },
         images=images,
         curves={
             name: Curve(
@@ -141,6 +151,28 @@ def _summary(metrics: AnomalyMetrics, images: list[ScoredImage], outside: "_Outs
         },
         outside=outside.record(),
     )
+
+
+def best_on_test(evaluations: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """The highest value of each `test/...` metric over epochs and when it was reached.
+
+    What published CFA figures report, each metric with an epoch of its own: `oracle/best_...`.
+    """
+    best: dict[str, float | None] = {}
+    for name in (key for key in evaluations[0] if key.startswith("test/")):
+        reached = [(v, -(e["epoch"] or 0)) for e in evaluations if (v := e[name]) is not None]
+        value, epoch = max(reached) if reached else (None, None)
+        short = name.removeprefix("test/")
+        best[f"oracle/best_{short}"] = value
+        best[f"oracle/best_{short}_epoch"] = None if epoch is None else -epoch
+    return best
+
+
+def sample_mask(table: SampleTable, sample: Sample, placement: Placement) -> np.ndarray | None:
+    """An image's defect mask (H, W) bool; None where a defect image comes without one."""
+    if sample.label and not sample.masks:
+        return None
+    return load_mask([table.absolute(path) for path in sample.masks], placement.original)
 
 
 def _finite(value: float) -> float | None:
@@ -167,20 +199,3 @@ class _Outside:
             "defect_pixels_outside_ratio": hidden / self.defect_pixels if self.defect_pixels else 0,
             "num_defect_images_without_visible_defect": self.hidden_images,
         }
-
-
-def write_maps(
-    folder: Path, detector: Detector, images: Sequence[ScoredImage], input_size: tuple[int, int]
-) -> None:
-    """Write full-size float16 TIFF maps in the layout that MVTec's evaluation reads.
-
-    `<folder>/<category>/test/<defect>/<stem>.tiff`; outside the scored window stands the minimum.
-    """
-    import tifffile
-
-    for scored in images:
-        values = full_map(detector, scored, input_size)
-        values = np.where(np.isnan(values), np.nanmin(values), values).astype(np.float16)
-        path = (folder / scored.sample.path).with_suffix(".tiff")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(path, values)

@@ -8,7 +8,8 @@ import numpy as np
 from cfa_lab import figures
 from cfa_lab.data.images import decode_image
 from cfa_lab.data.samples import SampleTable
-from cfa_lab.evaluation import Evaluation, ScoredImage, full_map, sample_mask
+from cfa_lab.evaluation import Evaluation, sample_mask
+from cfa_lab.maps import ScoredImage, full_map
 from cfa_lab.method.detector import Detector
 from cfa_lab.tracking import Panel
 from cfa_lab.training import Row

@@ -1,33 +1,24 @@
-"""One run, told top to bottom: data, features, fit, evaluation, record, figures, tracker."""
+"""One run, told top to bottom: data, features, fit, evaluation, figures, record, tracker."""
 
-import hashlib
 import logging
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from cfa_lab import checkpoint
 from cfa_lab.config import Config
-from cfa_lab.data.geometry import Geometry
-from cfa_lab.data.layouts import read_samples
-from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
-from cfa_lab.evaluation import Evaluation, evaluate, write_maps
-from cfa_lab.features.extract import Extractor
-from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
-from cfa_lab.fitting import fit_pyramid
-from cfa_lab.method.backbone import Architecture, Backbone
+from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
+from cfa_lab.fitting import fit_pyramid, scoring
+from cfa_lab.maps import write_maps
 from cfa_lab.method.detector import Detector
 from cfa_lab.pictures import draw_figures
+from cfa_lab.preparation import Preparation, prepare
 from cfa_lab.progress import TrainingProgress
-from cfa_lab.results.record import environment, read_record, run_key, write_record
+from cfa_lab.results.record import environment, write_record
 from cfa_lab.tracking import (
     HistoryFile,
     Outcome,
@@ -37,8 +28,8 @@ from cfa_lab.tracking import (
     WandbTracker,
     latest_run_id,
 )
-from cfa_lab.tracking.files import read_history, write_predictions
-from cfa_lab.training import Fit, Observer, Row, seeded_batches
+from cfa_lab.tracking.files import read_evaluations, read_history, write_predictions
+from cfa_lab.training import Fit, Observer, Row, StoredLevel, seeded_batches
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +42,7 @@ class RunResult:
     """A complete run, for whoever called it."""
 
     folder: Path
-    metrics: dict[str, float | None]
-    oracle: dict[str, float | None]
-    undefined: dict[str, str]
+    evaluation: Evaluation
     figures: list[Path]
 
 
@@ -77,167 +66,80 @@ def run(config: Config, folder: Path) -> RunResult:
     any later failure is recorded as `failed`, with the fit kept for `resume=<folder>`.
     """
     timing = Timing()
-    device, num_threads = _device(config.device), _set_threads(config.trainer.num_threads)
-    table = _samples(config)
+    prepared = prepare(config)
+    table, extractor = prepared.table, prepared.extractor
     log.info(
         "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)
     )
-    extractor, backbone_hash = _extractor(config, device)
     with timing.measure("features"):
         levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
-    key = _run_key(config, table, backbone_hash, num_threads)
-    recorded = {
-        "run_key": key,
-        "config": asdict(config),
-        "environment": environment(str(device), num_threads),
-    }
-    first_step = _first_step(folder, key)
+    first_step = _first_step(folder, prepared.run_key)
     trackers = Trackers(HistoryFile(folder, first_step=first_step), _tracker(config, folder))
-    with trackers:
-        try:
-            with timing.measure("training"):
-                detector = _fit(config, levels, folder, key, first_step, trackers)
-            del levels
-            with timing.measure("evaluation"):
-                result = evaluate(
-                    detector, extractor, table, aupro_limits=config.evaluation.aupro_limits
-                )
-            detector.cpu()
-            checkpoint.save_model(
-                folder,
+    facts = {
+        "run_key": prepared.run_key,
+        "config": asdict(config),
+        "environment": environment(str(prepared.device), prepared.num_threads),
+        "timing": timing.seconds,
+    }
+    with ExitStack() as begun, _recorded_failure(folder, facts, lambda: trackers.is_open):
+        with timing.measure("training"):
+            detector = _fit(config, prepared, levels, folder, first_step, trackers, begun)
+        del levels
+        with timing.measure("evaluation"):
+            result = _evaluate(config, prepared, detector, last=True)
+        result = _with_best_epochs(config, folder, result, trackers)
+        detector.cpu()
+        checkpoint.save_model(
+            folder,
+            detector,
+            architecture=extractor.backbone.architecture,
+            geometry=extractor.geometry,
+            features=asdict(config.features),
+            weights_hash=prepared.backbone_hash,
+        )
+        predictions = _predictions(result)
+        write_predictions(folder / "predictions.csv", predictions)
+        if config.evaluation.maps:
+            write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
+        with timing.measure("figures"):
+            panels, figures = draw_figures(
+                folder / "figures",
                 detector,
-                architecture=extractor.backbone.architecture,
-                geometry=extractor.geometry,
-                features=asdict(config.features),
-                weights_hash=backbone_hash,
+                result,
+                table,
+                input_size=extractor.geometry.input_size,
+                predictions=predictions,
+                history=read_history(folder / "history.csv"),
+                alpha=_visible_alpha(config),
+                num_each=config.evaluation.cases,
             )
-            predictions = _predictions(result)
-            write_predictions(folder / "predictions.csv", predictions)
-            if config.evaluation.maps:
-                write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
-            with timing.measure("figures"):
-                panels, figures = draw_figures(
-                    folder / "figures",
-                    detector,
-                    result,
-                    table,
-                    input_size=extractor.geometry.input_size,
-                    predictions=predictions,
-                    history=read_history(folder / "history.csv"),
-                    alpha=_visible_alpha(config),
-                    num_each=config.evaluation.cases,
-                )
-            trackers.finish(_outcome(result, predictions, panels, timing))
-        except BaseException as error:
-            message = str(error) or type(error).__name__
-            write_record(folder, status="failed", timing=timing.seconds, error=message, **recorded)
-            raise
+        trackers.finish(_outcome(result, predictions, panels, timing))
         checkpoint.remove_state(folder)
         write_record(
             folder,
             status="complete",
             metrics=result.metrics,
+            intervals=result.intervals,
             oracle=result.oracle,
             undefined=result.undefined,
-            protocol=_protocol(config, extractor, table, result),
-            timing=timing.seconds,
-            **recorded,
+            protocol=_protocol(config, prepared, result),
+            **facts,
         )
-    return RunResult(
-        folder=folder,
-        metrics=result.metrics,
-        oracle=result.oracle,
-        undefined=result.undefined,
-        figures=figures,
-    )
+    return RunResult(folder=folder, evaluation=result, figures=figures)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise UserError(
-                f"device is {name!r} but {count} CUDA devices are there; use device=cpu"
-            )
-    return device
-
-
-def _set_threads(num_threads: int | None) -> int:
-    """Fix the number of CPU threads: launchers change it, and it changes the last bits."""
-    if num_threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        num_threads = len(affinity(0)) if affinity else os.cpu_count() or 1
-    torch.set_num_threads(num_threads)
-    return num_threads
-
-
-def _samples(config: Config) -> SampleTable:
-    root = Path(config.dataset.root).expanduser().absolute()
-    layout = config.dataset.layout
-    if layout == "toy":
-        from cfa_lab.data.toy import write_toy
-
-        write_toy(root)
-        layout = "mvtec"
-    table = read_samples(layout, root, config.category)
-    return table.limit_train(config.dataset.limit_train, config.dataset.subset_seed)
-
-
-def _extractor(config: Config, device: torch.device) -> tuple[Extractor, str]:
-    """The extractor that a configuration describes, and its backbone's weights hash."""
-    values = config.backbone
-    network = make_network(
-        values.model, weights=values.weights, tag=values.tags.get(values.release)
-    )
-    mean, std = normalisation(values.model, network)
-    architecture = Architecture(
-        model=values.model,
-        layers=values.layers,
-        activation=values.activation,
-        divide_by_channels=values.divide_by_channels,
-        mean=mean,
-        std=std,
-    )
-    extractor = Extractor(
-        backbone=Backbone(architecture, network),
-        geometry=Geometry(**asdict(config.image)),
-        device=device,
-        **asdict(config.features),
-    )
-    return extractor, weights_hash(network)
-
-
-def normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a network's input is normalised by, for images in 0..1."""
-    if model in PACKAGED:  # their authors use (x - 127) / 128 on 0..255
-        return (127 / 255,) * 3, (128 / 255,) * 3
-    settings = network.pretrained_cfg
-    return tuple(settings["mean"]), tuple(settings["std"])
-
-
-def _run_key(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
-    """The hash of everything that decides the numbers: not the device's name, paths or tracker."""
-    values = asdict(config)
-    for key in ("device", "resume", "preset", "tracker", "dataset"):
-        del values[key]
-    del values["backbone"]["weights"], values["backbone"]["name"], values["evaluation"]["maps"]
-    del values["features"]["workers"], values["evaluation"]["cases"]
-    return run_key(
-        {
-            "config": values,
-            "train": {s.path: _content_hash(table.absolute(s.path)) for s in table.train},
-            "test": {s.path: table.absolute(s.path).stat().st_size for s in table.test},
-            "weights": backbone_hash,
-            "num_threads": num_threads,
-        }
-    )
-
-
-def _content_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+@contextmanager
+def _recorded_failure(
+    folder: Path, facts: dict[str, Any], has_begun: Callable[[], bool]
+) -> Iterator[None]:
+    """Record a failure of the body, once training has begun, and let it pass on."""
+    try:
+        yield
+    except BaseException as error:
+        if has_begun():
+            message = str(error) or type(error).__name__
+            write_record(folder, status="failed", error=message, **facts)
+        raise
 
 
 def _first_step(folder: Path, key: str) -> int:
@@ -272,63 +174,108 @@ def _tracker(config: Config, folder: Path) -> Tracker:
 
 def _fit(
     config: Config,
-    levels: Sequence[Tensor],
+    prepared: Preparation,
+    levels: Sequence[StoredLevel],
     folder: Path,
-    key: str,
     first_step: int,
-    tracker: Tracker,
+    trackers: Trackers,
+    begun: ExitStack,
 ) -> Detector:
+    """Fit with everyone told: trackers open as training begins, states are saved as it goes on."""
     trainer = config.trainer
-    epoch = seeded_batches(
+    batches = seeded_batches(
         len(levels[0]), trainer.batch_size, drop_last=trainer.drop_last, seed=config.seed, epoch=0
     )
+    progress = TrainingProgress(trainer.epochs * len(batches), first_step=first_step)
     saved = time.monotonic()
 
-    def save(fit: Fit) -> None:
+    def begin(fit: Fit) -> None:
+        checkpoint.restore_state(folder, fit, run_key=prepared.run_key)
+        begun.enter_context(trackers)
+
+    def step(row: Row) -> None:
+        trackers.log_step(row)
+        progress.step(row)
+
+    def epoch(fit: Fit) -> None:
         nonlocal saved
-        if time.monotonic() - saved >= SECONDS_BETWEEN_STATES or fit.next_epoch == trainer.epochs:
-            checkpoint.save_state(folder, fit, run_key=key)
+        last = fit.next_epoch == trainer.epochs
+        if config.evaluation.every and fit.next_epoch % config.evaluation.every == 0 and not last:
+            detector = Detector(fit.descriptor, fit.bank, fit.radius.detach(), scoring(config))
+            found = _evaluate(config, prepared, detector, last=False)
+            trackers.log_evaluation(fit.next_epoch - 1, found.metrics)
+        if last or time.monotonic() - saved >= SECONDS_BETWEEN_STATES:
+            checkpoint.save_state(folder, fit, run_key=prepared.run_key)
             saved = time.monotonic()
 
-    with TrainingProgress(trainer.epochs * len(epoch), first_step=first_step) as progress:
-
-        def step(row: Row) -> None:
-            tracker.log_step(row)
-            progress.step(row)
-
+    with progress:
         detector, _ = fit_pyramid(
             levels,
             pooled=True,
             preset=config,
             seed=config.seed,
-            device=str(levels[0].device),
+            device=str(prepared.device),
             dimension_factor=config.backbone.dimension_factor,
-            observer=Observer(
-                step=step,
-                epoch=save,
-                restore=lambda fit: checkpoint.restore_state(folder, fit, run_key=key),
-            ),
+            observer=Observer(begin=begin, step=step, epoch=epoch),
         )
     return detector
 
 
-def _visible_alpha(config: Config) -> float | None:
-    """alpha, where repulsion can only begin once r passes its square root."""
-    loss = config.loss
-    return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None
+def _evaluate(
+    config: Config, prepared: Preparation, detector: Detector, *, last: bool
+) -> Evaluation:
+    """Measure a detector; thresholds and intervals are for the last epoch only."""
+    values = config.evaluation
+    thresholds: Thresholds | None = None
+    if last:
+        thresholds = set_thresholds(
+            detector,
+            prepared.extractor,
+            prepared.table,
+            rule=values.threshold,
+            quantile=values.quantile,
+            num_sd=values.num_sd,
+        )
+    return evaluate(
+        detector,
+        prepared.extractor,
+        prepared.table,
+        aupro_limits=values.aupro_limits,
+        thresholds=thresholds,
+        num_resamples=values.resamples if last else 0,
+    )
+
+
+def _with_best_epochs(
+    config: Config, folder: Path, result: Evaluation, trackers: Trackers
+) -> Evaluation:
+    """Add the last epoch to the curves over epochs, and what the best epochs would have been."""
+    if not config.evaluation.every:
+        return result
+    tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    trackers.log_evaluation(config.trainer.epochs - 1, tested)
+    best = best_on_test(read_evaluations(folder / "evaluations.csv"))
+    return replace(result, oracle=result.oracle | best)
 
 
 def _predictions(result: Evaluation) -> list[dict[str, Any]]:
+    threshold = result.metrics.get("threshold/image_threshold")
     return [
         {
             "path": image.sample.path,
             "label": image.sample.label,
             "defect": image.sample.defect,
             "score": image.score,
-            "decision": None,
+            "decision": None if threshold is None else int(image.score >= threshold),
         }
         for image in result.images
     ]
+
+
+def _visible_alpha(config: Config) -> float | None:
+    """alpha, where repulsion can only begin once r passes its square root."""
+    loss = config.loss
+    return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None
 
 
 def _outcome(
@@ -343,29 +290,27 @@ def _outcome(
     )
 
 
-def _protocol(
-    config: Config, extractor: Extractor, table: SampleTable, result: Evaluation
-) -> dict[str, Any]:
+def _protocol(config: Config, prepared: Preparation, result: Evaluation) -> dict[str, Any]:
     """How the numbers were obtained."""
-    scored = config.scoring
+    scored, values, table = config.scoring, config.evaluation, prepared.table
+    rule = values.threshold if table.validation else None
     return {
         "epoch_selection": "last",
         "scores": "raw",
         "resolution": "original, within the scored window",
         "masks": "non-zero is defect; cut to the scored window, never resized",
         "region_connectivity": 8,
-        "input_size": list(extractor.geometry.input_size),
+        "input_size": list(prepared.extractor.geometry.input_size),
         "smoothing": f"Gaussian, sigma {scored.sigma:g} input pixels, border {scored.border}",
         "image_score": scored.reducer
         + (f" (highest {scored.top_fraction:g})" if scored.reducer == "top_mean" else ""),
+        "decision": "score >= threshold",
+        "threshold_rule": rule,
+        "threshold_parameter": values.num_sd if rule == "mean_sd" else rule and values.quantile,
+        "num_resamples": values.resamples,
         "num_train": len(table.train),
+        "num_validation": len(table.validation),
         "num_test_normal": sum(sample.label == 0 for sample in table.test),
         "num_test_defect": sum(sample.label == 1 for sample in table.test),
         **result.outside,
     }
-
-
-def finished(folder: Path) -> bool:
-    """Whether a run folder holds a complete run."""
-    record = read_record(folder)
-    return record is not None and record["status"] == "complete"

@@ -17,7 +17,8 @@ from cfa_lab import run as run_module
 from cfa_lab.checkpoint import load_detector
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.evaluation import score_images
+from cfa_lab.maps import score_images
+from cfa_lab.preparation import make_extractor, read_table
 from cfa_lab.run import run
 from cfa_lab.training import Fit
 
@@ -106,8 +107,8 @@ def test_maps_are_full_size_float16_in_mvtecs_layout(done):
 
 def test_the_saved_model_scores_test_images_bit_for_bit(done):
     config, folder = done
-    table = run_module._samples(config)
-    extractor, _ = run_module._extractor(config, torch.device("cpu"))
+    table = read_table(config)
+    extractor, _ = make_extractor(config, torch.device("cpu"))
     scores = [
         scored.score
         for scored, _ in score_images(load_detector(folder), extractor, table, table.test)

@@ -16,10 +16,10 @@ GOOD = "good"
 class Sample:
     """One image of a data set, described without opening it.
 
-    `path` and `masks` are relative to the table's root, with `/`. `split` is "train" or "test",
-    `label` 0 (normal) or 1 (defect), `defect` the kind of defect, "good" for a normal image. A
-    defect image without a mask has `masks=()`; several masks are several defects of one image.
-    `group` names what a split must not tear apart (an item photographed more than once).
+    `path` and `masks` are relative to the table's root, with `/`. `split` is "train", "validation"
+    or "test", `label` 0 (normal) or 1 (defect), `defect` the kind of defect, "good" for a normal
+    image. A defect image without a mask has `masks=()`; several masks are several defects of one
+    image. `group` names what a split must not tear apart (an item photographed more than once).
     """
 
     path: str
@@ -52,6 +52,11 @@ class SampleTable:
         return tuple(sample for sample in self.samples if sample.split == "train")
 
     @cached_property
+    def validation(self) -> tuple[Sample, ...]:
+        """Normal images held out of training, to set thresholds."""
+        return tuple(sample for sample in self.samples if sample.split == "validation")
+
+    @cached_property
     def test(self) -> tuple[Sample, ...]:
         """The test images."""
         return tuple(sample for sample in self.samples if sample.split == "test")
@@ -78,6 +83,38 @@ class SampleTable:
         return replace(
             self,
             samples=tuple(s for s in self.samples if s.split != "train" or s.path in kept),
+        )
+
+    def hold_out(self, fraction: float, seed: int) -> "SampleTable":
+        """The same table with a seeded part of the training images moved to the split "validation".
+
+        Whole groups move, where samples have one, until the part is at least `fraction` of the
+        images. Raises `UserError` where that leaves no image to train on or none to validate.
+        """
+        if fraction == 0:
+            return self
+        groups: dict[str, list[Sample]] = {}
+        for sample in self.train:
+            groups.setdefault(sample.group or sample.path, []).append(sample)
+        order = sorted(groups)
+        random.Random(seed).shuffle(order)
+        held: set[str] = set()
+        for name in order:
+            if len(held) >= fraction * len(self.train):
+                break
+            held.update(sample.path for sample in groups[name])
+        if not held or len(held) == len(self.train):
+            rest = len(self.train) - len(held)
+            raise UserError(
+                f"dataset.validation_fraction={fraction} leaves {rest} of {len(self.train)} "
+                f"training images of {self.category!r} to train on and {len(held)} to validate; "
+                "both need at least 1"
+            )
+        return replace(
+            self,
+            samples=tuple(
+                replace(s, split="validation") if s.path in held else s for s in self.samples
+            ),
         )
 
 

@@ -3,37 +3,58 @@
 from pathlib import Path
 from typing import Any
 
-ROWS = (
-    ("image", "image_auroc", "image_ap", "image_f1max"),
-    ("pixel", "pixel_auroc", "pixel_ap", "pixel_f1max"),
-)
+NAMES = {"auroc": "AUROC", "ap": "AP", "f1max": "F1max", "aupro": "AUPRO"}
 
 
 def show_result(result: Any) -> None:
-    """Print a run's metrics as a table, why some are missing, and where everything lies."""
+    """Print a run's metrics, `oracle/` apart, why some are missing, and where everything lies."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    limits = [name for name in result.metrics if name.startswith("test/aupro_")]
-    for heading in ("", "AUROC", "AP", "F1max", *(f"AUPRO@0.{n[-2:].rstrip('0')}" for n in limits)):
-        table.add_column(heading, justify="right")
-    for level, *names in ROWS:
-        values = [_number(result.metrics.get(f"test/{name}")) for name in names]
-        extra = [_number(result.metrics[n]) if level == "pixel" else "" for n in limits]
-        table.add_row(level, *values, *extra)
-    console.print(table)
-    for reason in dict.fromkeys(result.undefined.values()):
-        names = [name.removeprefix("test/") for name, r in result.undefined.items() if r == reason]
+    found = result.evaluation
+    console.print(_table(found.metrics, "test/", found.intervals))
+    if any(name.startswith("threshold/") for name in found.metrics):
+        console.print("\nat the thresholds set on held-out normal images")
+        console.print(_table(found.metrics, "threshold/", {}))
+    for reason in dict.fromkeys(found.undefined.values()):
+        names = [name for name, other in found.undefined.items() if other == reason]
         console.print(f"undefined: {', '.join(names)}: {reason}")
+    console.print("\noracle: chosen by looking at the test labels, not results", style="dim")
+    for name, value in found.oracle.items():
+        console.print(f"  {name.removeprefix('oracle/')} {_number(value)}", style="dim")
     console.print(f"\nrun folder  {_relative(result.folder)}")
     for figure in result.figures:
         console.print(f"figure      {_relative(figure)}")
 
 
+def _table(metrics: dict[str, float | None], prefix: str, intervals: dict[str, Any]) -> Any:
+    """A column per metric, a row for images and one for pixels, intervals below the values."""
+    from rich.table import Table
+
+    kinds: dict[str, dict[str, str]] = {"image": {}, "pixel": {}}
+    for name, value in metrics.items():
+        if not name.startswith(prefix):
+            continue
+        kind, _, short = name.removeprefix(prefix).partition("_")
+        if kind == "aupro":
+            kind, short = "pixel", f"aupro@0.{short.rstrip('0') or '0'}"
+        kinds[kind][short] = _number(value) + _interval(intervals.get(name))
+    table = Table(box=None, pad_edge=False)
+    columns = list(dict.fromkeys(short for row in kinds.values() for short in row))
+    for heading in ("", *columns):
+        family, at, limit = heading.partition("@")
+        table.add_column(NAMES.get(family, family.replace("_", " ")) + at + limit, justify="right")
+    for kind, row in kinds.items():
+        table.add_row(kind, *(row.get(column, "") for column in columns))
+    return table
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _interval(bounds: list[float] | None) -> str:
+    return f"\n{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else ""
 
 
 def _relative(path: Path) -> str:

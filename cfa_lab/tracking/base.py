@@ -89,12 +89,14 @@ class Trackers(Tracker):
     def __init__(self, *trackers: Tracker) -> None:
         self.trackers = trackers
         self._stack = ExitStack()
+        self.is_open = False
 
     def __enter__(self) -> "Trackers":
         with ExitStack() as stack:
             for tracker in self.trackers:
                 stack.enter_context(tracker)
             self._stack = stack.pop_all()
+        self.is_open = True
         return self
 
     def __exit__(

@@ -84,8 +84,7 @@ class HistoryFile(Tracker):
 
     def _keep_evaluations(self, last_epoch: float) -> None:
         path = self.folder / "evaluations.csv"
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
+        rows = {int(row["epoch"] or 0): row for row in read_evaluations(path)}
         self._evaluations = {epoch: row for epoch, row in rows.items() if epoch <= last_epoch}
         if self._evaluations:
             self._write_evaluations()
@@ -96,6 +95,18 @@ class HistoryFile(Tracker):
         rows = [self._evaluations[epoch] for epoch in sorted(self._evaluations)]
         columns = dict.fromkeys(key for row in rows for key in row)
         _write_csv(self.folder / "evaluations.csv", tuple(columns), rows)
+
+
+def read_evaluations(path: Path) -> list[dict[str, float | None]]:
+    """The rows of an `evaluations.csv`, `epoch` as int; None where a metric was undefined."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                key: int(value) if key == "epoch" else float(value) if value else None
+                for key, value in row.items()
+            }
+            for row in csv.DictReader(file)
+        ]
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

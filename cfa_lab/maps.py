@@ -1,0 +1,76 @@
+"""Score maps of images: from the extractor and the detector to the original image's pixels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from cfa_lab.data.geometry import Placement
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.features.extract import Extractor
+from cfa_lab.method.detector import Detector
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One image's scores."""
+
+    sample: Sample
+    placement: Placement
+    patch_scores: Tensor
+    """(h, w) of the patch grid, float32 on CPU; the map follows from it."""
+    score: float
+
+
+def score_images(
+    detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
+) -> Iterator[tuple[ScoredImage, Tensor]]:
+    """Score images in order; yields each with its map (h, w) of the scored window."""
+    paths = [table.absolute(sample.path) for sample in samples]
+    waiting = iter(samples)
+    for batch in extractor.batches(paths):
+        for i, image in enumerate(batch.images):
+            pyramid = [level[i : i + 1].float() for level in batch.pyramid]
+            scores = detector.patch_scores(pyramid)  # (1, h, w)
+            smoothed = detector.scoring.maps(scores, extractor.geometry.input_size)
+            score = float(detector.scoring.image_scores(smoothed))
+            scored = ScoredImage(next(waiting), image.placement, scores[0].float().cpu(), score)
+            yield scored, to_window(smoothed, image.placement)[0]
+
+
+def to_window(maps: Tensor, placement: Placement) -> Tensor:
+    """Maps (b, h, w) at the network's input size -> (b, H, W) of the original image's window."""
+    top, left, height, width = placement.content
+    content = maps[:, None, top : top + height, left : left + width]
+    size = placement.window[2:]
+    return functional.interpolate(content, size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def full_map(detector: Detector, scored: ScoredImage, input_size: tuple[int, int]) -> np.ndarray:
+    """An image's map at its original size (H, W) float32; NaN outside the scored window."""
+    smoothed = detector.scoring.maps(scored.patch_scores[None], input_size)
+    full = np.full(scored.placement.original, np.nan, dtype=np.float32)
+    top, left, height, width = scored.placement.window
+    window = to_window(smoothed, scored.placement)[0]
+    full[top : top + height, left : left + width] = window.numpy()
+    return full
+
+
+def write_maps(
+    folder: Path, detector: Detector, images: Sequence[ScoredImage], input_size: tuple[int, int]
+) -> None:
+    """Write full-size float16 TIFF maps in the layout that MVTec's evaluation reads.
+
+    `<folder>/<category>/test/<defect>/<stem>.tiff`; outside the scored window stands the minimum.
+    """
+    import tifffile
+
+    for scored in images:
+        values = full_map(detector, scored, input_size)
+        values = np.where(np.isnan(values), np.nanmin(values), values).astype(np.float16)
+        path = (folder / scored.sample.path).with_suffix(".tiff")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, values)
