@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 
-SUBCOMMANDS = {"bench": "cfa_lab.bench"}
+SUBCOMMANDS = {"bench": "cfa_lab.bench", "cache": "cfa_lab.cache"}
 """Word -> module whose `main(arguments)` serves it."""
 
 BEFORE_TRAINING = {".hydra", "wandb", "history.csv"}

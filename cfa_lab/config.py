@@ -5,7 +5,7 @@ give them types and bounds; `load_settings` reads the part that the method itsel
 Hydra, for library users.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +127,27 @@ class Features:
     """Images that pass the backbone at once; padded to this, so that rests round alike."""
     workers: int = MISSING
     """Threads that decode images."""
+    cache: bool = MISSING
+    """Keep features on disk, for all runs and processes."""
+    folder: str = MISSING
+    """Where they are kept."""
+    max_gb: float = MISSING
+    """The most they may take on disk, in 10^9 bytes; the least recently used go first."""
+    memory_gb: float = MISSING
+    """Training features up to this size, in 10^9 bytes, are held in memory (on a GPU, in its)."""
 
     def __post_init__(self) -> None:
         _one_of("features.dtype", self.dtype, "half", "float32")
         _at_least("features.batch_size", self.batch_size, 1)
         _at_least("features.workers", self.workers, 1)
+        _at_least("features.max_gb", self.max_gb, 0, above=True)
+        _at_least("features.memory_gb", self.memory_gb, 0)
+
+    @property
+    def extraction(self) -> dict[str, Any]:
+        """The part that says how features are made, not where they are kept."""
+        keeping = ("cache", "folder", "max_gb", "memory_gb")
+        return {key: value for key, value in asdict(self).items() if key not in keeping}
 
 
 @dataclass(kw_only=True)
@@ -275,6 +291,8 @@ class Evaluation:
     """False-positive rates up to which AUPRO is integrated."""
     resamples: int = MISSING
     """Bootstrap draws of the test set for the 95 % interval of each metric; 0 computes none."""
+    spill_gb: float | None = MISSING
+    """Normal pixels' scores beyond this go to a temporary file; null keeps all in memory."""
     threshold: str = MISSING
     """How held-out normal scores set thresholds: `quantile`, `mean_sd` or `extreme_value`."""
     quantile: float = MISSING
@@ -290,6 +308,7 @@ class Evaluation:
         _at_least("evaluation.every", self.every, 0)
         _at_least("evaluation.cases", self.cases, 0)
         _at_least("evaluation.resamples", self.resamples, 0)
+        _at_least("evaluation.spill_gb", self.spill_gb, 0)
         _one_of("evaluation.threshold", self.threshold, "quantile", "mean_sd", "extreme_value")
         _at_least("evaluation.num_sd", self.num_sd, 0)
         if not 0 < self.quantile < 1:

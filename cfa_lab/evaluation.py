@@ -49,6 +49,8 @@ class Evaluation:
     curves: dict[str, Curve]
     outside: dict[str, float]
     """What scored windows leave out: images without a visible defect, share of defect pixels."""
+    metric_bytes: int
+    """What the metrics kept of all scores, in memory and on disk."""
 
 
 def set_thresholds(
@@ -86,9 +88,11 @@ def evaluate(
     aupro_limits: Sequence[float],
     thresholds: Thresholds | None = None,
     num_resamples: int = 0,
+    spill_gb: float | None = None,
 ) -> Evaluation:
     """Score the test set and measure it, from raw scores, masks cut to the scored window."""
-    metrics = AnomalyMetrics(aupro_limits=tuple(aupro_limits))
+    spill_bytes = None if spill_gb is None else int(spill_gb * 2**30)
+    metrics = AnomalyMetrics(aupro_limits=tuple(aupro_limits), spill_bytes=spill_bytes)
     images: list[ScoredImage] = []
     outside = _Outside()
     for scored, window_map in score_images(detector, extractor, table, table.test):
@@ -150,6 +154,7 @@ def _summary(
             if len(x)
         },
         outside=outside.record(),
+        metric_bytes=metrics.memory_bytes + metrics.disk_bytes,
     )
 
 

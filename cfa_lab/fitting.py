@@ -14,14 +14,13 @@ from cfa_lab.method.descriptor import Descriptor, new_descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.memory_bank import build_bank
-from cfa_lab.method.pyramid import pool, select
+from cfa_lab.method.pyramid import StoredLevel, pool, select
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.training import (
     Batches,
     Fit,
     Observer,
     Row,
-    StoredLevel,
     seeded_batches,
     take,
     train,
@@ -115,7 +114,9 @@ def fit_pyramid(
     fit = Fit(descriptor, bank, radius, _optimizer(settings, descriptor, radius))
     observer = observer or Observer()
     observer.begin(fit)
-    history = train(fit, stored, epochs=plan, loss=loss, observer=observer)
+    history = train(
+        fit, stored, epochs=plan, loss=loss, precision=trainer.precision, observer=observer
+    )
     detector = Detector(
         fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), scoring(settings)
     )
@@ -145,8 +146,8 @@ def _with_values(settings: Settings, **groups: dict[str, Any]) -> Settings:
 
 
 def _checked(levels: Sequence[Any]) -> list[StoredLevel]:
-    """Levels as tensors or arrays (memory maps stay on disk), after a look at their shapes."""
-    maps = [level if isinstance(level, Tensor) else np.asanyarray(level) for level in levels]
+    """Levels as they are (memory maps stay on disk) or as arrays, after a look at their shapes."""
+    maps = [level if hasattr(level, "shape") else np.asanyarray(level) for level in levels]
     shapes = [tuple(level.shape) for level in maps]
     if not maps or any(len(shape) != 4 for shape in shapes):
         raise UserError(f"levels must be maps (n, c, h, w), one per backbone level; got {shapes}")

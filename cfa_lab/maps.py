@@ -32,13 +32,13 @@ def score_images(
     paths = [table.absolute(sample.path) for sample in samples]
     waiting = iter(samples)
     for batch in extractor.batches(paths):
-        for i, image in enumerate(batch.images):
+        for i, placement in enumerate(batch.placements):
             pyramid = [level[i : i + 1].float() for level in batch.pyramid]
             scores = detector.patch_scores(pyramid)  # (1, h, w)
             smoothed = detector.scoring.maps(scores, extractor.geometry.input_size)
             score = float(detector.scoring.image_scores(smoothed))
-            scored = ScoredImage(next(waiting), image.placement, scores[0].float().cpu(), score)
-            yield scored, to_window(smoothed, image.placement)[0]
+            scored = ScoredImage(next(waiting), placement, scores[0].float().cpu(), score)
+            yield scored, to_window(smoothed, placement)[0]
 
 
 def to_window(maps: Tensor, placement: Placement) -> Tensor:

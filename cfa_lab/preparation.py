@@ -1,6 +1,5 @@
 """What stands before training: device, samples, extractor, and the key of the run."""
 
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ from cfa_lab.data.layouts import read_samples
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
-from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
+from cfa_lab.features.identity import image_hash
+from cfa_lab.features.networks import PACKAGED, make_network
+from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.results.record import run_key
 
@@ -89,7 +90,7 @@ def read_table(config: Config) -> SampleTable:
 
 def make_extractor(config: Config, device: torch.device) -> tuple[Extractor, str]:
     """The extractor that a configuration describes, and its backbone's weights hash."""
-    values = config.backbone
+    values, kept = config.backbone, config.features
     network = make_network(
         values.model, weights=values.weights, tag=values.tags.get(values.release)
     )
@@ -106,9 +107,11 @@ def make_extractor(config: Config, device: torch.device) -> tuple[Extractor, str
         backbone=Backbone(architecture, network),
         geometry=Geometry(**asdict(config.image)),
         device=device,
-        **asdict(config.features),
+        store=FeatureStore(Path(kept.folder), kept.max_gb) if kept.cache else None,
+        memory_gb=kept.memory_gb,
+        **kept.extraction,
     )
-    return extractor, weights_hash(network)
+    return extractor, extractor.weights_hash
 
 
 def _normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -125,18 +128,16 @@ def key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: 
     for key in ("device", "resume", "preset", "tracker", "dataset"):
         del values[key]
     del values["backbone"]["weights"], values["backbone"]["name"], values["evaluation"]["maps"]
-    del values["features"]["workers"], values["evaluation"]["cases"]
+    values["features"] = config.features.extraction
+    del values["features"]["workers"]
+    del values["evaluation"]["cases"], values["evaluation"]["spill_gb"]
     return run_key(
         {
             "config": values,
-            "train": {s.path: _content_hash(table.absolute(s.path)) for s in table.train},
-            "validation": {s.path: _content_hash(table.absolute(s.path)) for s in table.validation},
+            "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
+            "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
             "test": {s.path: table.absolute(s.path).stat().st_size for s in table.test},
             "weights": backbone_hash,
             "num_threads": num_threads,
         }
     )
-
-
-def _content_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,6 +5,7 @@ an argument says otherwise), with nothing moved, cached, blocked or skipped: fea
 and concatenated, the distance matrix is dense and part of the graph, all of it is sorted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,6 +131,7 @@ def train(
     r: float = 1e-5,
     lr: float = 1e-3,
     weight_decay: float = 5e-4,
+    on_step: Callable[[], None] = lambda: None,
     **loss_arguments: float | str,
 ) -> ReferenceRun:
     """Train literally on backbone maps (n, c_l, h_l, w_l), one step per batch of image indices."""
@@ -154,4 +156,5 @@ def train(
             }
         )
         optimizer.step()
+        on_step()
     return ReferenceRun(weight.detach(), bias.detach(), bank, float(radius.detach()), history)

@@ -94,7 +94,7 @@ def run(config: Config, folder: Path) -> RunResult:
             detector,
             architecture=extractor.backbone.architecture,
             geometry=extractor.geometry,
-            features=asdict(config.features),
+            features=config.features.extraction,
             weights_hash=prepared.backbone_hash,
         )
         predictions = _predictions(result)
@@ -228,6 +228,7 @@ def _evaluate(
     values = config.evaluation
     thresholds: Thresholds | None = None
     if last:
+        log.info("scoring %d test images", len(prepared.table.test))
         thresholds = set_thresholds(
             detector,
             prepared.extractor,
@@ -243,6 +244,7 @@ def _evaluate(
         aupro_limits=values.aupro_limits,
         thresholds=thresholds,
         num_resamples=values.resamples if last else 0,
+        spill_gb=values.spill_gb,
     )
 
 
@@ -308,6 +310,7 @@ def _protocol(config: Config, prepared: Preparation, result: Evaluation) -> dict
         "threshold_rule": rule,
         "threshold_parameter": values.num_sd if rule == "mean_sd" else rule and values.quantile,
         "num_resamples": values.resamples,
+        "metric_bytes": result.metric_bytes,
         "num_train": len(table.train),
         "num_validation": len(table.validation),
         "num_test_normal": sum(sample.label == 0 for sample in table.test),

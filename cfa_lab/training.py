@@ -12,14 +12,11 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.neighbours import NeighbourSearch
-from cfa_lab.method.pyramid import select
+from cfa_lab.method.pyramid import StoredLevel, select
 from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 Row = dict[str, float]
 """One step's line of the history."""
-
-StoredLevel = Tensor | np.ndarray
-"""One level of all training images (n, c_l, h_l, w_l): a tensor, an array or a memory map."""
 
 Batches = Sequence[np.ndarray]
 """Image indices, one array a batch."""
@@ -80,14 +77,16 @@ def train(
     *,
     epochs: Iterable[Batches],
     loss: HypersphereLoss,
+    precision: str,
     observer: Observer,
 ) -> list[Row]:
     """Train the descriptor, and the radius where it is learned, on pooled maps (n, c_l, h_l, w_l).
 
     Starts at `fit.next_epoch` and returns the history from there. The memory bank never changes
-    (authors' code). Raises UserError at a loss that is not finite, with its step.
+    (authors' code); `precision` is that of the search. Raises UserError at a loss that is not
+    finite, with its step.
     """
-    search = NeighbourSearch(fit.bank)
+    search = NeighbourSearch(fit.bank, precision=precision)
     history: list[Row] = []
     for epoch, batches in enumerate(epochs):
         if epoch < fit.next_epoch:

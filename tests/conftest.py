@@ -1,7 +1,10 @@
 """What all tests share: a made-up pyramid, and no network, no account, no shared state."""
 
 import os
+import shutil
+import tempfile
 
+os.environ["CFA_LAB_CACHE"] = tempfile.mkdtemp(prefix="cfa_lab-tests-")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -21,6 +24,10 @@ from cfa_lab.cli import to_config
 from cfa_lab.config import Config, conf_dir
 
 torch.set_num_threads(1)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["CFA_LAB_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])

@@ -17,7 +17,7 @@ LAYERS = [
     {"evaluation", "preparation"},
     {"pictures"},
     {"run"},
-    {"cli", "bench"},
+    {"cli", "bench", "cache"},
     {"__main__"},
 ]
 """Rooms from the ground up. Rooms of one layer do not know each other."""

@@ -1,15 +1,24 @@
-"""Runs images through the frozen backbone and keeps their pooled feature pyramids."""
+"""From image files to their pooled feature pyramids, through the frozen backbone or the store."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cfa_lab.data.geometry import Geometry
+from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.images import LoadedImage, iterate_images
+from cfa_lab.features.entry import ImageFeatures
+from cfa_lab.features.identity import circumstances, image_hash
+from cfa_lab.features.networks import weights_hash
+from cfa_lab.features.store import FeatureStore, Shelf
+from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
 from cfa_lab.method.pyramid import pool
 
@@ -18,9 +27,9 @@ DTYPES = {"half": torch.float16, "float32": torch.float32}
 
 @dataclass(frozen=True)
 class FeatureBatch:
-    """Some images and their pooled maps (b, c_l, h_l, w_l), in the kept dtype, on the device."""
+    """Some images' pooled maps (b, c_l, h_l, w_l), in the kept dtype, on the device."""
 
-    images: list[LoadedImage]
+    placements: list[Placement]
     pyramid: list[Tensor]
 
 
@@ -29,8 +38,10 @@ class Extractor:
     """Makes features the same way for training, testing and prediction.
 
     Images pass the backbone in batches of one fixed size, the last one padded: convolutions may
-    round differently for another batch shape. `dtype`: `half` or `float32`; test features are
-    rounded as the stored training features are.
+    round differently for another batch shape, but not for another place in the batch or other
+    neighbours in it. `dtype`: `half` or `float32`; fresh features are rounded as stored ones are.
+    With a `store`, features are taken from there and put there. Feature sets larger than
+    `memory_gb` (10^9 bytes) are not held in memory.
     """
 
     backbone: Backbone
@@ -39,37 +50,141 @@ class Extractor:
     dtype: str
     batch_size: int
     workers: int
+    store: FeatureStore | None = None
+    memory_gb: float = float("inf")
+
+    def collect(self, paths: Sequence[Path]) -> list[Tensor] | list[StreamedLevel]:
+        """The features of all images: levels (n, c_l, h_l, w_l).
+
+        On the device where they fit in `memory_gb`. Else each batch is fetched when asked for, from
+        the store, or from the images where there is none.
+        """
+        images = self.images(paths)
+        if (first := next(images, None)) is None:
+            return []
+        num_bytes = len(paths) * sum(level.nbytes for level in first.pyramid)
+        if num_bytes <= self.memory_gb * 1e9:
+            return self._gather(chain([first], images), len(paths)).pyramid
+        if self.store is not None:
+            self._fill(self.store, paths)
+        stream = Stream(
+            lambda index: self._gather(self.images([paths[i] for i in index]), len(index)).pyramid
+        )
+        return [
+            StreamedLevel(stream, i, torch.Size((len(paths), *level.shape)), self.device)
+            for i, level in enumerate(first.pyramid)
+        ]
 
     def batches(self, paths: Sequence[Path]) -> Iterator[FeatureBatch]:
-        """Decode images in threads and yield their features, in order."""
-        self.backbone.to(self.device)
-        loaded = iterate_images(
-            paths, self.geometry, batch_size=self.batch_size, workers=self.workers
-        )
-        for images in loaded:
-            yield FeatureBatch(images, self.pyramid([image.pixels for image in images]))
+        """Yield the features of `batch_size` images at a time, in order; the last may be fewer."""
+        images = self.images(paths)
+        for start in range(0, len(paths), self.batch_size):
+            yield self._gather(images, min(self.batch_size, len(paths) - start))
+
+    def images(self, paths: Sequence[Path]) -> Iterator[ImageFeatures]:
+        """Yield the features of each image, in order, while threads decode those to come."""
+        if self.store is None:
+            for loaded in self._decoded(paths):
+                yield from self._extract(loaded)
+            return
+        shelf = self.store.shelf(self.identity())
+        hashes = self._hashes(paths)
+        there = [shelf.claim(image) for image in hashes]
+        new = [i for i, known in enumerate(there) if not known]
+        made = self._make(shelf, [paths[i] for i in new], [hashes[i] for i in new])
+        for path, image, known in zip(paths, hashes, there, strict=True):
+            if not known:
+                yield next(made)
+            elif (features := shelf.read(image)) is not None:
+                yield features
+            else:
+                yield from self._make(shelf, [path], [image])
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but the image that decides the last bit of its features, as JSON values.
+
+        A field of this class counts unless it is known not to matter.
+        """
+        without = ("backbone", "geometry", "device", "workers", "store", "memory_gb")
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in without}
+        architecture = asdict(self.backbone.architecture)
+        return {
+            "backbone": architecture | {"layers": list(architecture["layers"])},
+            "weights": self.weights_hash,
+            "image": asdict(self.geometry),
+            **own,
+            **circumstances(self.device),
+        }
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """The hash of the backbone's weights."""
+        return weights_hash(self.backbone.network)
 
     def pyramid(self, pixels: Sequence[np.ndarray]) -> list[Tensor]:
         """Pooled maps of at most `batch_size` images (h, w, 3) uint8."""
+        self.backbone.to(self.device)
         batch = torch.zeros(self.batch_size, *self.geometry.input_size, 3, dtype=torch.uint8)
         for row, image in zip(batch, pixels, strict=False):
             row.copy_(torch.from_numpy(image))
         levels = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
         return [pool(level)[: len(pixels)].to(DTYPES[self.dtype]) for level in levels]
 
-    def collect(self, paths: Sequence[Path]) -> list[Tensor]:
-        """The features of all images, on the device: levels (n, c_l, h_l, w_l)."""
+    def _decoded(self, paths: Sequence[Path]) -> Iterator[list[LoadedImage]]:
+        return iterate_images(
+            paths, self.geometry, batch_size=self.batch_size, workers=self.workers
+        )
+
+    def _extract(self, loaded: Sequence[LoadedImage]) -> list[ImageFeatures]:
+        pyramid = self.pyramid([image.pixels for image in loaded])
+        return [
+            ImageFeatures(image.placement, [level[i] for level in pyramid])
+            for i, image in enumerate(loaded)
+        ]
+
+    def _make(
+        self, shelf: Shelf, paths: Sequence[Path], hashes: Sequence[str]
+    ) -> Iterator[ImageFeatures]:
+        """Extract and store images, but those that another process has made meanwhile."""
+        waiting = iter(hashes)
+        for loaded in self._decoded(paths):
+            batch = list(islice(waiting, len(loaded)))
+            with shelf.lock(batch[0]):
+                found = [features for image in batch if (features := shelf.read(image)) is not None]
+                if len(found) < len(batch):
+                    found = self._extract(loaded)
+                    for image, features in zip(batch, found, strict=True):
+                        shelf.write(image, features)
+            yield from found
+
+    def _fill(self, store: FeatureStore, paths: Sequence[Path]) -> None:
+        """Store what is not there yet, in full batches; training asks for smaller ones."""
+        shelf = store.shelf(self.identity())
+        there = [shelf.claim(image) for image in self._hashes(paths)]
+        new = [path for path, known in zip(paths, there, strict=True) if not known]
+        for _ in self.images(new):
+            if store.full:
+                break
+
+    def _gather(self, images: Iterator[ImageFeatures], num_images: int) -> FeatureBatch:
+        """Lay the next images side by side; their layout in memory is always the same."""
+        placements: list[Placement] = []
         levels: list[Tensor] = []
-        start = 0
-        for batch in self.batches(paths):
-            if not levels:
-                levels = [
-                    torch.empty(
-                        len(paths), *level.shape[1:], dtype=level.dtype, device=self.device
-                    ).contiguous(memory_format=torch.channels_last)
-                    for level in batch.pyramid
-                ]
-            for level, part in zip(levels, batch.pyramid, strict=True):
-                level[start : start + len(part)] = part
-            start += len(batch.images)
-        return levels
+        for i, image in enumerate(islice(images, num_images)):
+            levels = levels or [
+                torch.empty(
+                    (num_images, *level.shape),
+                    dtype=level.dtype,
+                    device=self.device,
+                    memory_format=torch.channels_last,
+                )
+                for level in image.pyramid
+            ]
+            for level, part in zip(levels, image.pyramid, strict=True):
+                level[i] = part
+            placements.append(image.placement)
+        return FeatureBatch(placements, levels)
+
+    def _hashes(self, paths: Sequence[Path]) -> list[str]:
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(image_hash, paths))

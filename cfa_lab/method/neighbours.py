@@ -1,5 +1,7 @@
 """The nearest memory-bank entries of patches: exact, in bounded memory, sparse in gradient."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +12,12 @@ from cfa_lab.errors import UserError
 
 BLOCK_ELEMENTS = 1 << 22
 """Largest number of elements of any intermediate tensor (16 MiB in float32)."""
+
+CACHE_ELEMENTS = 1 << 18
+"""Elements of the differences taken at once on a CPU: 1 MiB in float32, a core's cache."""
+
+SPARE_CANDIDATES = 10
+"""Candidates beyond those asked for where products are rounded."""
 
 GROUP = 8
 """Entries that share one minimum while the smallest are sought."""
@@ -30,13 +38,18 @@ class NeighbourSearch:
     Candidates come from |c|^2 / 2 - x . c, which orders entries as distance does. Both sides are
     first shifted by the bank's mean: distances stay the same and less cancels. The distances
     themselves are always sums of squared differences, so none is negative or NaN.
+
+    `precision`: `exact` takes the products in the bank's own type. `fast` takes them in bf16 (CPUs
+    with AMX) or TF32 (CUDA), keeps a few candidates more than asked for, and lets their exact
+    distances decide; elsewhere it is `exact`, since nothing would be gained.
     """
 
-    def __init__(self, bank: Tensor):
+    def __init__(self, bank: Tensor, *, precision: str = "exact"):
         self.bank = bank
         self._mean = bank.mean(0)
         self._shifted = bank - self._mean
         self._half_norms = self._shifted.square().sum(1) / 2  # (m,)
+        self._reduced = precision == "fast" and _multiplies_faster_in_low_precision(bank.device)
 
     def nearest(self, queries: Tensor, k: int) -> Neighbours:
         """Search without a graph: queries (q, d) -> the k nearest entries of each."""
@@ -45,24 +58,60 @@ class NeighbourSearch:
                 f"{k} neighbours asked of a memory bank of {len(self.bank)} entries; "
                 "lower loss.K, loss.J or memory_bank.gamma_c"
             )
+        num_candidates = min(k + SPARE_CANDIDATES, len(self.bank)) if self._reduced else k
         with torch.no_grad():
-            widest = max(len(self.bank), k * queries.shape[1])
-            blocks = queries.split(max(1, BLOCK_ELEMENTS // widest))
-            found = [self._nearest_of_block(block, k) for block in blocks]
-        return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+            blocks = queries.split(_rows(len(self.bank)))
+            candidates = [self._candidates(block, num_candidates) for block in blocks]
+            found = _refine(queries, self.bank, torch.cat(candidates))
+        return Neighbours(found.indices[:, :k], found.squared_distances[:, :k])
 
-    def _nearest_of_block(self, queries: Tensor, k: int) -> Neighbours:
-        order = torch.addmm(self._half_norms, queries - self._mean, self._shifted.T, alpha=-1)
-        indices = smallest(order, k)
-        squared = (queries.unsqueeze(1) - self.bank[indices]).square().sum(-1)  # (q, k)
-        squared, rank = squared.sort(dim=1, stable=True)
-        return Neighbours(indices.gather(1, rank), squared)
+    def _candidates(self, queries: Tensor, count: int) -> Tensor:
+        with _low_precision_products() if self._reduced else nullcontext():
+            order = torch.addmm(self._half_norms, queries - self._mean, self._shifted.T, alpha=-1)
+        return smallest(order, count)
 
     def squared_distances(self, queries: Tensor, k: int) -> Tensor:
         """Squared distances (q, k) to the k nearest entries, ascending; differentiable."""
         found = self.nearest(queries.detach(), k)
         distances: Any = _SquaredDistances.apply(queries, self.bank, *found)
         return distances
+
+
+def _rows(row_length: int, *, elements: int | None = None) -> int:
+    """How many rows of a length make a block."""
+    return max(1, (BLOCK_ELEMENTS if elements is None else elements) // row_length)
+
+
+def _refine(queries: Tensor, bank: Tensor, candidates: Tensor) -> Neighbours:
+    """Order candidates (q, k) by their exact distances, in blocks that stay in a core's cache."""
+    rows = _rows(candidates.shape[1] * queries.shape[1], elements=CACHE_ELEMENTS)
+    if queries.is_cuda:
+        rows = _rows(candidates.shape[1] * queries.shape[1])
+    squared = torch.cat(
+        [
+            (block.unsqueeze(1) - bank[indices]).square().sum(-1)  # (rows, k)
+            for block, indices in zip(queries.split(rows), candidates.split(rows), strict=True)
+        ]
+    )
+    squared, rank = squared.sort(dim=1, stable=True)
+    return Neighbours(candidates.gather(1, rank), squared)
+
+
+def _multiplies_faster_in_low_precision(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return True
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+@contextmanager
+def _low_precision_products() -> Iterator[None]:
+    """Let float32 matrix products round their factors: to bf16 on a CPU, to TF32 on CUDA."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class _SquaredDistances(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """The feature pyramid of an image: one map per backbone level, coarser with depth."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,6 +10,19 @@ from torch.nn import functional
 
 Pyramid = Sequence[Tensor]
 """Maps (b, c_l, h_l, w_l) of one batch, finest first."""
+
+
+class LazyLevel(Protocol):
+    """A level that fetches its images when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: np.ndarray | slice, /) -> Tensor: ...
+
+
+StoredLevel = Tensor | np.ndarray | LazyLevel
+"""One level of all images (n, c_l, h_l, w_l): a tensor, an array, a memory map or a lazy one."""
 
 
 def pool(level: Tensor) -> Tensor:
@@ -48,10 +62,13 @@ def patch_grid(pyramid: Pyramid) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def select(level: Tensor | np.ndarray, index: np.ndarray | slice) -> Tensor:
-    """Some images of a stored level (n, c, h, w), be it a tensor, an array or a memory map."""
+def select(level: StoredLevel, index: np.ndarray | slice) -> Tensor:
+    """Some images of a stored level (n, c, h, w)."""
     if isinstance(level, Tensor):
         if isinstance(index, np.ndarray):
             return level[torch.from_numpy(index).to(level.device)]
         return level[index]
-    return torch.from_numpy(np.array(level[index]))  # a copy, since memory maps are read-only
+    images = level[index]
+    if isinstance(images, Tensor):
+        return images
+    return torch.from_numpy(np.array(images))  # a copy, since memory maps are read-only

@@ -38,6 +38,37 @@ def test_blocks_do_not_change_the_result(monkeypatch, dtype):
     torch.testing.assert_close(whole.squared_distances, parts.squared_distances)
 
 
+def test_rounded_products_with_exact_distances_find_the_same_neighbours(monkeypatch):
+    """bf16 factors, as on a CPU with AMX: the spare candidates make up for the rounding."""
+
+    def rounding(half_norms, queries, entries, *, alpha):
+        product = queries.bfloat16().float() @ entries.bfloat16().float()
+        return half_norms + alpha * product
+
+    generator = torch.Generator().manual_seed(0)
+    bank = torch.randn(800, 64, generator=generator)
+    queries = bank[:400] + 0.7 * torch.randn(400, 64, generator=generator)
+    exact = NeighbourSearch(bank).nearest(queries, 6)
+    monkeypatch.setattr(neighbours, "_multiplies_faster_in_low_precision", lambda _: True)
+    search = NeighbourSearch(bank, precision="fast")
+    monkeypatch.setattr(torch, "addmm", rounding)
+    fast = search.nearest(queries, 6)
+    assert (fast.indices == exact.indices).float().mean() > 0.999
+    torch.testing.assert_close(fast.squared_distances, exact.squared_distances, rtol=0.02, atol=0)
+    assert (fast.squared_distances >= exact.squared_distances - 1e-4).all()
+
+
+def test_low_precision_is_switched_off_again_even_after_an_error(monkeypatch):
+    monkeypatch.setattr(neighbours, "_multiplies_faster_in_low_precision", lambda _: True)
+    before = torch.get_float32_matmul_precision()
+    search = NeighbourSearch(torch.randn(50, 4), precision="fast")
+    search.nearest(torch.randn(3, 4), 2)
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(RuntimeError):
+        search.nearest(torch.randn(3, 5), 2)
+    assert torch.get_float32_matmul_precision() == before
+
+
 def test_the_gradient_is_that_of_the_dense_graph(dtype):
     bank = torch.randn(12, 5, dtype=dtype)
     queries = torch.randn(9, 5, dtype=dtype, requires_grad=True)

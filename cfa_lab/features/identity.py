@@ -1,0 +1,56 @@
+"""What decides the bits of an image's features, besides the extractor's own settings."""
+
+import hashlib
+import importlib.metadata
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cfa_lab.errors import UserError
+
+FEATURES_VERSION = 1
+"""Raised whenever this package would make other features of the same image."""
+
+PACKAGES = ("torch", "timm", "pillow")
+"""Whose versions may change the last bits of features."""
+
+
+def image_hash(path: Path) -> str:
+    """A hash of an image file's bytes, 32 hexadecimal digits; raises UserError for no file."""
+    try:
+        status = path.stat()
+        return _hash_of(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise UserError(
+            f"cannot read image {path}: {error.strerror}; "
+            "replace the file or take it out of the data set"
+        ) from error
+
+
+@lru_cache(maxsize=100_000)
+def _hash_of(path: Path, num_bytes: int, modified: int) -> str:
+    """Size and time are there to tell a file from the one that stood there before."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """Versions and arithmetic that decide how features are computed and rounded, as JSON values."""
+    common = {
+        "version": FEATURES_VERSION,
+        "device": device.type,
+        "matmul": torch.get_float32_matmul_precision(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+    if device.type == "cuda":
+        cudnn = torch.backends.cudnn
+        return common | {
+            "processor": torch.cuda.get_device_name(device),
+            "cudnn": [cudnn.version(), cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic],
+        }
+    # EfficientNet's deeper maps differ in the last bit between one thread and two
+    return common | {
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "num_threads": torch.get_num_threads(),
+    }
