@@ -7,7 +7,7 @@ anomalib, or an evaluation at 256 x 256 have printed in place of the exact value
 
 Expected: exact values are those of `metrics.json` and keep every bit when the scores are stretched;
 variants that bin or clamp scores differ, and differ more once stretched.
-Cost: COST
+Cost, two busy cores: 1 minute, 1.6 GB (46 test images, 512 x 683); 9 minutes, 3.4 GB (582 images).
 """
 
 import argparse
