@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from cfa_lab.data.geometry import Geometry
@@ -67,7 +67,7 @@ def load_detector(folder: Path) -> Detector:
         raise UserError(f"{folder} holds no readable model ({error}); train it again") from error
 
 
-def save_state(folder: Path, fit: Fit, *, run_key: str) -> None:
+def save_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
     """Write a fit's state, all in one file so that it is whole or absent."""
     parameters = fit.optimizer.param_groups[0]["params"]
     tensors = {
@@ -80,10 +80,10 @@ def save_state(folder: Path, fit: Fit, *, run_key: str) -> None:
         for slot, value in fit.optimizer.state[parameter].items():
             tensors[f"optimizer.{i}.{slot}"] = value
     position = {"next_epoch": str(fit.next_epoch), "next_step": str(fit.next_step)}
-    _save_tensors(folder / STATE, tensors, position | {"run_key": run_key})
+    _save_tensors(folder / STATE, tensors, position | {"fit_key": fit_key})
 
 
-def restore_state(folder: Path, fit: Fit, *, run_key: str) -> None:
+def restore_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
     """Put a saved state into a fit made the same way; does nothing where there is none.
 
     Raises UserError where it belongs to another configuration or other training images.
@@ -92,9 +92,9 @@ def restore_state(folder: Path, fit: Fit, *, run_key: str) -> None:
     if not path.is_file():
         return
     tensors, position = _load_tensors(path), state_position(folder)
-    if position["run_key"] != run_key:
+    if position["fit_key"] != fit_key:
         raise UserError(
-            f"{path} belongs to another run (run key {position['run_key']}, this is {run_key}): "
+            f"{path} belongs to another run (key {position['fit_key']}, this is {fit_key}): "
             "settings, training images or weights changed; start a new run without resume="
         )
     with torch.no_grad():
@@ -111,15 +111,18 @@ def restore_state(folder: Path, fit: Fit, *, run_key: str) -> None:
 
 
 def state_position(folder: Path) -> dict[str, str]:
-    """`next_epoch`, `next_step` and `run_key` of a saved state; empty where there is none."""
+    """`next_epoch`, `next_step` and `fit_key` of a saved state; empty where there is none."""
     path = folder / STATE
     if not path.is_file():
         return {}
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata())
+            position = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}); start a new run without resume=") from error
+    if not {"next_epoch", "next_step", "fit_key"} <= position.keys():
+        raise UserError(f"{path} is no state of a run; start a new run without resume=")
+    return position
 
 
 def remove_state(folder: Path) -> None:
@@ -130,7 +133,7 @@ def remove_state(folder: Path) -> None:
 def _save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with replacing(path) as partial:
-        save_file(on_cpu, partial, metadata=metadata)
+        partial.write_bytes(save(on_cpu, metadata))
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,8 @@ give them types and bounds; `load_settings` reads the part that the method itsel
 Hydra, for library users.
 """
 
+import math
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ def _one_of(key: str, value: str, *allowed: str) -> None:
 def _at_least(key: str, value: float | None, bound: float, *, above: bool = False) -> None:
     if value is None:
         return
-    if not (value > bound if above else value >= bound):
+    if not (math.isfinite(value) and (value > bound if above else value >= bound)):
         raise UserError(f"{key} is {value}; allowed: {'above' if above else 'at least'} {bound:g}")
 
 
@@ -275,6 +277,8 @@ class Scoring:
         _at_least("scoring.num_neighbours", self.num_neighbours, 1)
         _one_of("scoring.weighting", self.weighting, "softmin", "nearest")
         _at_least("scoring.sigma", self.sigma, 0)
+        if self.sigma > 1000:
+            raise UserError(f"scoring.sigma is {self.sigma}; allowed: 0 to 1000 input pixels")
         _one_of("scoring.border", self.border, "reflect", "mirror")
         _one_of("scoring.reducer", self.reducer, "max", "top_mean")
         if not 0 < self.top_fraction <= 1:
@@ -366,7 +370,7 @@ class Config(Settings):
     """One run."""
 
     category: str = MISSING
-    """A category of the data set; `all` stands for each of them in a multirun."""
+    """A category of the data set."""
     seed: int = MISSING
     """Of the descriptor's start, the order of images and K-means."""
     device: str = MISSING
@@ -383,8 +387,9 @@ class Config(Settings):
     tracker: Tracker = MISSING
 
     def __post_init__(self) -> None:
-        _at_least("seed", self.seed, 0)
-        if self.device not in ("auto", "cpu", "cuda") and not self.device.startswith("cuda:"):
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed is {self.seed}; allowed: 0 to {2**32 - 1}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UserError(f"device is {self.device!r}; allowed: auto, cpu, cuda, cuda:<number>")
 
 

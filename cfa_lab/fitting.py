@@ -1,7 +1,9 @@
 """`fit_pyramid`: from backbone maps to a fitted detector, for command line and library alike."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from cfa_lab.method.memory_bank import build_bank
 from cfa_lab.method.pyramid import StoredLevel, pool, select
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.training import (
+    BANK_EPOCH,
     Batches,
     Fit,
     Observer,
@@ -27,6 +30,9 @@ from cfa_lab.training import (
 )
 
 POOL_BATCH = 16
+
+COUNTS = ("K", "J", "gamma_c", "gamma_d", "epochs", "batch_size")
+"""Settings that have to be whole numbers, of those that `fit_pyramid` takes."""
 
 
 def fit_pyramid(
@@ -73,6 +79,9 @@ def fit_pyramid(
         descriptor={"gamma_d": gamma_d},
         trainer={"epochs": epochs, "batch_size": batch_size},
     )
+    if not 0 <= (seed := _whole("seed", seed)) < 2**32:
+        raise UserError(f"seed is {seed}; allowed: 0 to {2**32 - 1}")
+    dimension_factor = _whole("dimension_factor", dimension_factor)
     maps = _checked(levels)
     num_images = len(maps[0])
     stored = maps if pooled else [_pool_all(level) for level in maps]
@@ -89,7 +98,9 @@ def fit_pyramid(
         )
 
     first = (
-        order(-1) if bank_batches is None else _indices(bank_batches, "bank_batches", num_images)
+        order(BANK_EPOCH)
+        if bank_batches is None
+        else _indices(bank_batches, "bank_batches", num_images)
     )
     bank = build_bank(
         settings.memory_bank.kind,
@@ -100,6 +111,11 @@ def fit_pyramid(
         seed=seed,
     )
     loss = _loss(settings, num_entries=len(bank))
+    if settings.num_score_neighbours > len(bank):
+        raise UserError(
+            f"scoring.num_neighbours is {settings.num_score_neighbours}; "
+            f"allowed: 1 to {len(bank)}, the size of the memory bank"
+        )
     if batches is None:
         plan = (order(epoch) for epoch in range(trainer.epochs))
     else:
@@ -138,11 +154,22 @@ def scoring(settings: Settings) -> Scoring:
 
 def _with_values(settings: Settings, **groups: dict[str, Any]) -> Settings:
     """A copy of settings in which every value given (not None) replaces the group's."""
-    changed = {
-        name: replace(getattr(settings, name), **{k: v for k, v in values.items() if v is not None})
-        for name, values in groups.items()
-    }
+    changed = {}
+    for group, values in groups.items():
+        given = {
+            name: _whole(f"{group}.{name}", value) if name in COUNTS else value
+            for name, value in values.items()
+            if value is not None
+        }
+        changed[group] = replace(getattr(settings, group), **given)
     return replace(settings, **changed)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} is {value!r}; must be a whole number") from None
 
 
 def _checked(levels: Sequence[Any]) -> list[StoredLevel]:
@@ -155,6 +182,9 @@ def _checked(levels: Sequence[Any]) -> list[StoredLevel]:
         raise UserError(f"levels disagree on the number of images: {shapes}")
     if shapes[0][0] == 0:
         raise UserError("levels hold no image; at least 1 normal image is needed to train")
+    sizes = [shape[2:] for shape in shapes]
+    if any(h < next_h or w < next_w for (h, w), (next_h, next_w) in pairwise(sizes)):
+        raise UserError(f"levels must run from fine to coarse; their sizes are {sizes}")
     return maps
 
 
@@ -196,11 +226,25 @@ def _descriptor(
         return descriptor
     weight = descriptor.weight if initial_weight is None else torch.as_tensor(initial_weight)
     bias = descriptor.bias if initial_bias is None else torch.as_tensor(initial_bias)
-    return Descriptor(weight.detach().clone(), bias.detach().clone(), channels=channels)
+    columns = descriptor.weight.shape[1]
+    rows = dimension if initial_bias is None else "d"  # both together may choose d
+    if weight.ndim != 2 or weight.shape[1] != columns or rows not in ("d", len(weight)):
+        raise UserError(
+            f"initial_weight has the shape {tuple(weight.shape)}; needed: ({rows}, {columns})"
+        )
+    if bias.shape != weight.shape[:1]:
+        raise UserError(f"initial_bias has the shape {tuple(bias.shape)}; needed: ({len(weight)},)")
+    weight, bias = (given.detach().clone().to(descriptor.weight.dtype) for given in (weight, bias))
+    return Descriptor(weight, bias, channels=channels)
 
 
 def _loss(settings: Settings, *, num_entries: int) -> HypersphereLoss:
     values = settings.loss
+    if values.learnable_radius and values.r == 0:
+        raise UserError(
+            "loss.r is 0 and cannot be learned from there, since its gradient is a multiple of it; "
+            "give it a value above 0 or set loss.learnable_radius=false"
+        )
     if num_entries < values.K + values.J:
         raise UserError(
             f"loss.K + loss.J is {values.K} + {values.J} but the memory bank has {num_entries} "

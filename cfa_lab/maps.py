@@ -1,5 +1,6 @@
 """Score maps of images: from the extractor and the detector to the original image's pixels."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,10 @@ class ScoredImage:
 def score_images(
     detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
 ) -> Iterator[tuple[ScoredImage, Tensor]]:
-    """Score images in order; yields each with its map (h, w) of the scored window."""
+    """Score images in order; yields each with its map (h, w) of the scored window.
+
+    The image score is taken over what the network saw of the image, without padding (our choice).
+    """
     paths = [table.absolute(sample.path) for sample in samples]
     waiting = iter(samples)
     for batch in extractor.batches(paths):
@@ -36,17 +40,22 @@ def score_images(
             pyramid = [level[i : i + 1].float() for level in batch.pyramid]
             scores = detector.patch_scores(pyramid)  # (1, h, w)
             smoothed = detector.scoring.maps(scores, extractor.geometry.input_size)
-            score = float(detector.scoring.image_scores(smoothed))
+            score = float(detector.scoring.image_scores(_content(smoothed, placement)))
             scored = ScoredImage(next(waiting), placement, scores[0].float().cpu(), score)
             yield scored, to_window(smoothed, placement)[0]
 
 
 def to_window(maps: Tensor, placement: Placement) -> Tensor:
     """Maps (b, h, w) at the network's input size -> (b, H, W) of the original image's window."""
-    top, left, height, width = placement.content
-    content = maps[:, None, top : top + height, left : left + width]
+    content = _content(maps, placement)[:, None]  # (b, 1, h, w)
     size = placement.window[2:]
     return functional.interpolate(content, size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _content(maps: Tensor, placement: Placement) -> Tensor:
+    """The part of maps (b, h, w) at the network's input size that shows the image."""
+    top, left, height, width = placement.content
+    return maps[:, top : top + height, left : left + width]
 
 
 def full_map(detector: Detector, scored: ScoredImage, input_size: tuple[int, int]) -> np.ndarray:
@@ -64,13 +73,16 @@ def write_maps(
 ) -> None:
     """Write full-size float16 TIFF maps in the layout that MVTec's evaluation reads.
 
-    `<folder>/<category>/test/<defect>/<stem>.tiff`; outside the scored window stands the minimum.
+    `<folder>/<category>/test/<defect>/<stem>.tiff`, or `<stem>.png.tiff` and the like where images
+    differ in their suffix only; outside the scored window stands the minimum.
     """
     import tifffile
 
-    for scored in images:
+    paths = [folder / scored.sample.path for scored in images]
+    num_images = Counter(path.with_suffix("") for path in paths)
+    for scored, path in zip(images, paths, strict=True):
         values = full_map(detector, scored, input_size)
         values = np.where(np.isnan(values), np.nanmin(values), values).astype(np.float16)
-        path = (folder / scored.sample.path).with_suffix(".tiff")
+        stem = path.with_suffix("") if num_images[path.with_suffix("")] == 1 else path
         path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(path, values)
+        tifffile.imwrite(stem.with_name(f"{stem.name}.tiff"), values)

@@ -17,7 +17,7 @@ from cfa_lab.features.identity import image_hash
 from cfa_lab.features.networks import PACKAGED, make_network
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
-from cfa_lab.results.record import run_key
+from cfa_lab.results.record import hash_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,10 @@ class Preparation:
     backbone_hash: str
     device: torch.device
     num_threads: int
+    fit_key: str
+    """Hash of all that decides the fit; what a saved state belongs to."""
     run_key: str
+    """Hash of all that decides the run's numbers."""
 
 
 def prepare(config: Config) -> Preparation:
@@ -40,13 +43,15 @@ def prepare(config: Config) -> Preparation:
     device, num_threads = choose_device(config.device), set_threads(config.trainer.num_threads)
     table = read_table(config)
     extractor, backbone_hash = make_extractor(config, device)
+    fit_key = fit_key_of(config, table, backbone_hash, num_threads)
     return Preparation(
         table=table,
         extractor=extractor,
         backbone_hash=backbone_hash,
         device=device,
         num_threads=num_threads,
-        run_key=key_of(config, table, backbone_hash, num_threads),
+        fit_key=fit_key,
+        run_key=run_key_of(config, table, fit_key),
     )
 
 
@@ -122,22 +127,47 @@ def _normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[f
     return tuple(settings["mean"]), tuple(settings["std"])
 
 
-def key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
-    """The hash of everything that decides the numbers: not the device's name, paths or tracker."""
+def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
+    """The hash of everything that decides a fit: not the device's name, paths or tracker."""
     values = asdict(config)
-    for key in ("device", "resume", "preset", "tracker", "dataset"):
-        del values[key]
-    del values["backbone"]["weights"], values["backbone"]["name"], values["evaluation"]["maps"]
-    values["features"] = config.features.extraction
-    del values["features"]["workers"]
-    del values["evaluation"]["cases"], values["evaluation"]["spill_gb"]
-    return run_key(
+    decisive = ("image", "descriptor", "memory_bank", "loss", "optimizer", "trainer", "seed")
+    chosen = {key: values[key] for key in decisive}
+    del chosen["trainer"]["num_threads"]
+    backbone = {k: v for k, v in values["backbone"].items() if k not in ("name", "weights")}
+    features = {k: v for k, v in config.features.extraction.items() if k != "workers"}
+    return hash_key(
         {
-            "config": values,
+            "config": chosen | {"backbone": backbone, "features": features},
             "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
-            "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
-            "test": {s.path: table.absolute(s.path).stat().st_size for s in table.test},
             "weights": backbone_hash,
             "num_threads": num_threads,
         }
     )
+
+
+def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
+    """The hash of everything that decides a run's numbers; test files count by name and size."""
+    evaluation = asdict(config.evaluation)
+    for key in ("maps", "cases", "spill_gb"):
+        del evaluation[key]
+    return hash_key(
+        {
+            "fit": fit_key,
+            "config": {"scoring": asdict(config.scoring), "evaluation": evaluation},
+            "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
+            "test": {
+                path: _num_bytes(table.absolute(path))
+                for sample in table.test
+                for path in (sample.path, *sample.masks)
+            },
+        }
+    )
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"cannot find {path}: {error.strerror}; replace the file or take it out of the data set"
+        ) from error

@@ -10,15 +10,16 @@ from typing import Any
 
 from cfa_lab import checkpoint
 from cfa_lab.config import Config
-from cfa_lab.errors import UserError
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
 from cfa_lab.fitting import fit_pyramid, scoring
 from cfa_lab.maps import write_maps
 from cfa_lab.method.detector import Detector
+from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.pictures import draw_figures
 from cfa_lab.preparation import Preparation, prepare
 from cfa_lab.progress import TrainingProgress
 from cfa_lab.results.record import environment, write_record
+from cfa_lab.run_folder import clear_results, first_step, recorded_failure
 from cfa_lab.tracking import (
     HistoryFile,
     Outcome,
@@ -29,7 +30,7 @@ from cfa_lab.tracking import (
     latest_run_id,
 )
 from cfa_lab.tracking.files import read_evaluations, read_history, write_predictions
-from cfa_lab.training import Fit, Observer, Row, StoredLevel, seeded_batches
+from cfa_lab.training import BANK_EPOCH, Fit, Observer, Row, seeded_batches
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +60,12 @@ class Timing:
         self.seconds[f"time/{part}_seconds"] = time.perf_counter() - began
 
 
-def run(config: Config, folder: Path) -> RunResult:
+def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: None) -> RunResult:
     """Train and score one category and leave a complete run folder.
 
     What the user got wrong and can be known before training raises UserError and leaves no record;
-    any later failure is recorded as `failed`, with the fit kept for `resume=<folder>`.
+    any later failure is recorded as `failed`, with the fit kept for `resume=<folder>`. `on_begin`
+    is called as training begins, when the folder is there to stay.
     """
     timing = Timing()
     prepared = prepare(config)
@@ -71,47 +73,36 @@ def run(config: Config, folder: Path) -> RunResult:
     log.info(
         "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)
     )
+    step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):
         levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
-    first_step = _first_step(folder, prepared.run_key)
-    trackers = Trackers(HistoryFile(folder, first_step=first_step), _tracker(config, folder))
+    trackers = Trackers(_tracker(config, folder), HistoryFile(folder, first_step=step))
     facts = {
         "run_key": prepared.run_key,
         "config": asdict(config),
         "environment": environment(str(prepared.device), prepared.num_threads),
         "timing": timing.seconds,
     }
-    with ExitStack() as begun, _recorded_failure(folder, facts, lambda: trackers.is_open):
+    with ExitStack() as begun:
+        begun.enter_context(recorded_failure(folder, facts, has_begun=lambda: trackers.is_open))
+
+        def begin(fit: Fit) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            checkpoint.restore_state(folder, fit, fit_key=prepared.fit_key)
+            checkpoint.save_state(folder, fit, fit_key=prepared.fit_key)  # now it can be resumed
+            clear_results(folder, first_step=step)
+            begun.enter_context(trackers)
+            on_begin()
+
         with timing.measure("training"):
-            detector = _fit(config, prepared, levels, folder, first_step, trackers, begun)
+            detector = _fit(config, prepared, levels, folder, step, trackers, begin)
         del levels
         with timing.measure("evaluation"):
             result = _evaluate(config, prepared, detector, last=True)
         result = _with_best_epochs(config, folder, result, trackers)
-        detector.cpu()
-        checkpoint.save_model(
-            folder,
-            detector,
-            architecture=extractor.backbone.architecture,
-            geometry=extractor.geometry,
-            features=config.features.extraction,
-            weights_hash=prepared.backbone_hash,
-        )
-        predictions = _predictions(result)
-        write_predictions(folder / "predictions.csv", predictions)
-        if config.evaluation.maps:
-            write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
-        with timing.measure("figures"):
-            panels, figures = draw_figures(
-                folder / "figures",
-                detector,
-                result,
-                table,
-                input_size=extractor.geometry.input_size,
-                predictions=predictions,
-                history=read_history(folder / "history.csv"),
-                alpha=_visible_alpha(config),
-                num_each=config.evaluation.cases,
+        with timing.measure("files"):
+            predictions, panels, figures = _write_results(
+                config, prepared, folder, detector.cpu(), result
             )
         trackers.finish(_outcome(result, predictions, panels, timing))
         checkpoint.remove_state(folder)
@@ -128,29 +119,35 @@ def run(config: Config, folder: Path) -> RunResult:
     return RunResult(folder=folder, evaluation=result, figures=figures)
 
 
-@contextmanager
-def _recorded_failure(
-    folder: Path, facts: dict[str, Any], has_begun: Callable[[], bool]
-) -> Iterator[None]:
-    """Record a failure of the body, once training has begun, and let it pass on."""
-    try:
-        yield
-    except BaseException as error:
-        if has_begun():
-            message = str(error) or type(error).__name__
-            write_record(folder, status="failed", error=message, **facts)
-        raise
-
-
-def _first_step(folder: Path, key: str) -> int:
-    """The step at which a folder's unfinished run goes on; 0 for a new one."""
-    position = checkpoint.state_position(folder)
-    if position and position["run_key"] != key:
-        raise UserError(
-            f"{folder} was started with other settings, images or weights "
-            f"(run key {position['run_key']}, now {key}); start a new run without resume="
-        )
-    return int(position.get("next_step", 0))
+def _write_results(
+    config: Config, prepared: Preparation, folder: Path, detector: Detector, result: Evaluation
+) -> tuple[list[dict[str, Any]], list[Panel], list[Path]]:
+    """Write model, predictions, maps and figures; returns predictions, panels and figure files."""
+    extractor = prepared.extractor
+    checkpoint.save_model(
+        folder,
+        detector,
+        architecture=extractor.backbone.architecture,
+        geometry=extractor.geometry,
+        features=config.features.extraction,
+        weights_hash=prepared.backbone_hash,
+    )
+    predictions = _predictions(result)
+    write_predictions(folder / "predictions.csv", predictions)
+    if config.evaluation.maps:
+        write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
+    panels, figures = draw_figures(
+        folder / "figures",
+        detector,
+        result,
+        prepared.table,
+        input_size=extractor.geometry.input_size,
+        predictions=predictions,
+        history=read_history(folder / "history.csv"),
+        alpha=_visible_alpha(config),
+        num_each=config.evaluation.cases,
+    )
+    return predictions, panels, figures
 
 
 def _tracker(config: Config, folder: Path) -> Tracker:
@@ -177,21 +174,17 @@ def _fit(
     prepared: Preparation,
     levels: Sequence[StoredLevel],
     folder: Path,
-    first_step: int,
+    done_steps: int,
     trackers: Trackers,
-    begun: ExitStack,
+    begin: Callable[[Fit], None],
 ) -> Detector:
-    """Fit with everyone told: trackers open as training begins, states are saved as it goes on."""
+    """Fit with everyone told of each step; states are saved as training goes on."""
     trainer = config.trainer
     batches = seeded_batches(
         len(levels[0]), trainer.batch_size, drop_last=trainer.drop_last, seed=config.seed, epoch=0
     )
-    progress = TrainingProgress(trainer.epochs * len(batches), first_step=first_step)
+    progress = TrainingProgress(trainer.epochs * len(batches), first_step=done_steps)
     saved = time.monotonic()
-
-    def begin(fit: Fit) -> None:
-        checkpoint.restore_state(folder, fit, run_key=prepared.run_key)
-        begun.enter_context(trackers)
 
     def step(row: Row) -> None:
         trackers.log_step(row)
@@ -205,7 +198,7 @@ def _fit(
             found = _evaluate(config, prepared, detector, last=False)
             trackers.log_evaluation(fit.next_epoch - 1, found.metrics)
         if last or time.monotonic() - saved >= SECONDS_BETWEEN_STATES:
-            checkpoint.save_state(folder, fit, run_key=prepared.run_key)
+            checkpoint.save_state(folder, fit, fit_key=prepared.fit_key)
             saved = time.monotonic()
 
     with progress:
@@ -252,7 +245,7 @@ def _with_best_epochs(
     config: Config, folder: Path, result: Evaluation, trackers: Trackers
 ) -> Evaluation:
     """Add the last epoch to the curves over epochs, and what the best epochs would have been."""
-    if not config.evaluation.every:
+    if not config.evaluation.every or not config.trainer.epochs:
         return result
     tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
     trackers.log_evaluation(config.trainer.epochs - 1, tested)
@@ -312,8 +305,23 @@ def _protocol(config: Config, prepared: Preparation, result: Evaluation) -> dict
         "num_resamples": values.resamples,
         "metric_bytes": result.metric_bytes,
         "num_train": len(table.train),
+        "left_out_of_bank": _left_out_of_bank(config, prepared),
         "num_validation": len(table.validation),
         "num_test_normal": sum(sample.label == 0 for sample in table.test),
         "num_test_defect": sum(sample.label == 1 for sample in table.test),
         **result.outside,
     }
+
+
+def _left_out_of_bank(config: Config, prepared: Preparation) -> list[str]:
+    """Training images that dropping the last batch kept out of the memory bank."""
+    samples, trainer = prepared.table.train, config.trainer
+    batches = seeded_batches(
+        len(samples),
+        trainer.batch_size,
+        drop_last=trainer.drop_last,
+        seed=config.seed,
+        epoch=BANK_EPOCH,
+    )
+    used = {int(i) for batch in batches for i in batch}
+    return [sample.path for i, sample in enumerate(samples) if i not in used]

@@ -21,6 +21,9 @@ Row = dict[str, float]
 Batches = Sequence[np.ndarray]
 """Image indices, one array a batch."""
 
+BANK_EPOCH = -1
+"""Number of the pass that builds the memory bank, before epoch 0."""
+
 STEPS_BETWEEN_READS = 16
 """Losses stay on the device until so many steps are due, so that a GPU is not made to wait."""
 
@@ -54,8 +57,9 @@ def seeded_batches(
 ) -> Batches:
     """A shuffled epoch of image indices. The order depends on seed and epoch alone.
 
-    So an interrupted run needs no generator state to go on. `epoch` -1 is the pass that builds the
-    memory bank. Batches are min(batch_size, num_images) long; `drop_last` leaves the rest out.
+    So an interrupted run needs no generator state to go on. Epoch BANK_EPOCH is the pass that
+    builds the memory bank. Batches are min(batch_size, num_images) long; `drop_last` leaves the
+    rest out.
     """
     size = min(batch_size, num_images)
     order = np.random.default_rng([seed, epoch + 1]).permutation(num_images)
@@ -92,7 +96,10 @@ def train(
         if epoch < fit.next_epoch:
             continue
         steps = _epoch_steps(fit, search, loss, levels, batches)
-        for row in _read(steps, epoch, fit.next_step, history=history):
+        for step, values in enumerate(_read(steps), fit.next_step):
+            row: Row = dict(zip(HISTORY_COLUMNS, (epoch, step, *values), strict=True))
+            if not math.isfinite(row["train/loss"]):
+                raise _not_finite(row, history)
             history.append(row)
             observer.step(row)
         fit.next_epoch, fit.next_step = epoch + 1, fit.next_step + len(batches)
@@ -128,29 +135,16 @@ def _epoch_steps(
         yield numbers
 
 
-def _read(
-    steps: Iterator[Tensor], epoch: int, first_step: int, *, history: list[Row]
-) -> Iterator[Row]:
-    """Turn steps' numbers into history lines, many at a time; refuse a loss that is not finite."""
+def _read(steps: Iterator[Tensor]) -> Iterator[list[float]]:
+    """Bring the numbers of all steps from the device, those of many steps at a time."""
     waiting: list[Tensor] = []
-    step = first_step
-
-    def drain() -> Iterator[Row]:
-        nonlocal step
-        for values in torch.stack(waiting).tolist():
-            row: Row = dict(zip(HISTORY_COLUMNS, (epoch, step, *values), strict=True))
-            if not math.isfinite(row["train/loss"]):
-                raise _not_finite(row, history)
-            yield row
-            step += 1
-        waiting.clear()
-
     for numbers in steps:
         waiting.append(numbers)
         if len(waiting) == STEPS_BETWEEN_READS or numbers.device.type == "cpu":
-            yield from drain()
+            yield from torch.stack(waiting).tolist()
+            waiting.clear()
     if waiting:
-        yield from drain()
+        yield from torch.stack(waiting).tolist()
 
 
 def _not_finite(row: Row, history: list[Row]) -> UserError:
@@ -159,7 +153,14 @@ def _not_finite(row: Row, history: list[Row]) -> UserError:
         if history
         else "it was the first"
     )
+    if row["step"] == 0:
+        cause = (
+            "nothing is trained by then, so features may hold NaN or infinity "
+            "(features.dtype=half overflows above 65504: use features.dtype=float32)"
+        )
+    else:
+        cause = "lower optimizer.lr or raise loss.nu"
     return UserError(
         f"the loss became {row['train/loss']} at step {row['step']} (epoch {row['epoch']}); "
-        f"{last}; lower optimizer.lr or raise loss.nu"
+        f"{last}; {cause}"
     )

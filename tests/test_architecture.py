@@ -15,7 +15,7 @@ LAYERS = [
     {"features", "training", "config"},
     {"checkpoint", "maps", "fitting", "figures", "progress", "results"},
     {"evaluation", "preparation"},
-    {"pictures"},
+    {"pictures", "run_folder"},
     {"run"},
     {"cli", "bench", "cache"},
     {"__main__"},

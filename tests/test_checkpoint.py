@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_pyramid
+from tiny import make_pyramid
 
 from cfa_lab import fit_pyramid
 from cfa_lab.checkpoint import (
@@ -65,7 +65,7 @@ def test_an_interrupted_fit_continues_to_the_same_numbers(tmp_path, preset):
 
     def stop_after_two(fit: Fit) -> None:
         if fit.next_epoch == 2:
-            save_state(tmp_path, fit, run_key="k")
+            save_state(tmp_path, fit, fit_key="k")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -73,7 +73,7 @@ def test_an_interrupted_fit_continues_to_the_same_numbers(tmp_path, preset):
     assert state_position(tmp_path)["next_epoch"] == "2"
 
     def restore(fit: Fit) -> None:
-        restore_state(tmp_path, fit, run_key="k")
+        restore_state(tmp_path, fit, fit_key="k")
 
     resumed, rest = fit_pyramid(levels, observer=Observer(begin=restore), **values)
     assert rest == history[len(history) - len(rest) :]
@@ -83,14 +83,14 @@ def test_an_interrupted_fit_continues_to_the_same_numbers(tmp_path, preset):
 
 def test_a_state_of_another_run_is_refused(tmp_path):
     def keep(fit: Fit) -> None:
-        save_state(tmp_path, fit, run_key="k")
+        save_state(tmp_path, fit, fit_key="k")
 
     fit_pyramid(make_pyramid(2), epochs=1, observer=Observer(epoch=keep))
     with pytest.raises(UserError, match="belongs to another run"):
         fit_pyramid(
             make_pyramid(2),
             epochs=2,
-            observer=Observer(begin=lambda fit: restore_state(tmp_path, fit, run_key="other")),
+            observer=Observer(begin=lambda fit: restore_state(tmp_path, fit, fit_key="other")),
         )
 
 

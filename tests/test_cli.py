@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY_RUN, write_tiny
+from tiny import TINY_RUN, write_tiny
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -63,7 +63,7 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
 @pytest.mark.parametrize(
     "arguments, parts",
     [
-        (["typo=1"], ["typo"]),
+        (["typo=1"], ["unknown key 'typo'"]),
         (["+typo=1"], ["unknown key 'typo'"]),
         (["backbone=resnet81"], ["resnet81", "resnet18"]),
         (["loss.K=0"], ["loss.K is 0", "at least 1"]),
@@ -71,6 +71,13 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
         (["loss.K="], ["loss.K"]),
         (["train"], ["'train' is neither", "bench"]),
         (["resume=nowhere"], ["nowhere", "no run folder"]),
+        (["-m", "resume=nowhere"], ["leave out -m"]),
+        (["loss.KK=3"], ["unknown key 'loss.KK'", "did you mean 'loss.K'"]),
+        (["loss=null"], ["loss=null", "default"]),
+        (["loss.alpha=inf"], ["loss.alpha is inf"]),
+        (["seed=99999999999"], ["seed is 99999999999"]),
+        (["device=cuda:x"], ["device is 'cuda:x'"]),
+        (["category=ünï"], ["quotes"]),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_made(tmp_path, arguments, parts):
@@ -92,6 +99,16 @@ def test_mistakes_about_the_data_are_one_line_and_leave_no_folder(tmp_path, tiny
     bank = cfa_lab(*TINY_RUN, root, "loss.K=200", "loss.J=100", cwd=here)
     assert_one_line(bank, "200 + 100", "256")
     assert list(here.iterdir()) == []
+
+
+def test_a_refused_run_leaves_the_users_own_folders_alone(tmp_path, tiny_root):
+    mine = tmp_path / "mine"
+    (mine / "wandb").mkdir(parents=True)
+    (mine / "wandb" / "precious").write_text("keep")
+    root = f"dataset.root={tiny_root}"
+    done = cfa_lab(*TINY_RUN, root, "category=foo", f"hydra.run.dir={mine}", cwd=tmp_path)
+    assert_one_line(done, "'foo'")
+    assert (mine / "wandb" / "precious").read_text() == "keep"
 
 
 def test_a_run_from_another_folder_prints_its_metrics_and_where_they_are(tmp_path, tiny_root):
@@ -119,7 +136,7 @@ def test_a_multirun_goes_on_after_a_failed_job_and_exits_with_one(tmp_path, tiny
 
 
 def test_interrupting_says_how_to_go_on_and_going_on_gives_the_same_numbers(tmp_path, tiny_root):
-    arguments = [*TINY_RUN, f"dataset.root={tiny_root}", "trainer.epochs=100"]
+    arguments = [*TINY_RUN, f"dataset.root={tiny_root}", "trainer.epochs=60"]
     whole = cfa_lab(*arguments, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     folder = tmp_path / "run"
@@ -141,6 +158,8 @@ def test_interrupting_says_how_to_go_on_and_going_on_gives_the_same_numbers(tmp_
     assert f"resume={folder}" in stderr.strip().splitlines()[-1]
     assert "Traceback" not in stderr
 
+    refused = cfa_lab(f"resume={folder}", "seed=1", cwd=tmp_path)
+    assert_one_line(refused, "other settings")
     resumed = cfa_lab(f"resume={folder}", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     for name in ("history.csv", "predictions.csv"):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import compose
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from tiny import compose
 
 from cfa_lab.config import PRESETS, Settings, conf_dir, load_settings
 from cfa_lab.errors import UserError

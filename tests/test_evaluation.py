@@ -3,10 +3,12 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -16,7 +18,8 @@ from cfa_lab.checkpoint import load_detector
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation import best_on_test, sample_mask
-from cfa_lab.maps import full_map, score_images, to_window
+from cfa_lab.maps import full_map, score_images, to_window, write_maps
+from cfa_lab.method.scoring import Scoring
 from cfa_lab.preparation import make_extractor, read_table
 from cfa_lab.run import run
 
@@ -27,7 +30,7 @@ def record(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def thresholded(tmp_path_factory, tiny_root):
-    from conftest import TINY_RUN, compose
+    from tiny import TINY_RUN, compose
 
     config = compose(
         *TINY_RUN,
@@ -172,6 +175,42 @@ def test_a_ramp_lands_where_it_came_from(geometry):
     inner = window[3:-3]
     expected = (first + torch.arange(window_height)[3:-3, None]).expand_as(inner).float()
     torch.testing.assert_close(inner, expected, rtol=0, atol=0.51)
+
+
+@pytest.mark.parametrize("reducer", ["max", "top_mean"])
+@pytest.mark.parametrize("resize, rows", [("letterbox", slice(6, 59)), ("stretch", slice(64))])
+def test_image_scores_leave_padding_out(thresholded, monkeypatch, reducer, resize, rows):
+    """Letterboxing 40 x 48 into 64 x 64 leaves 6 rows above and 5 below; stretching none."""
+    ramp = torch.arange(64.0 * 64).view(1, 64, 64)  # highest in the last row
+    monkeypatch.setattr(Scoring, "maps", lambda *_: ramp)
+    config, folder = thresholded
+    table, detector = read_table(config), load_detector(folder)
+    detector.scoring = replace(detector.scoring, reducer=reducer)
+    extractor, _ = make_extractor(config, torch.device("cpu"))
+    extractor = replace(extractor, geometry=Geometry(resize=resize, height=64, width=64))
+    scored, window_map = next(score_images(detector, extractor, table, table.test))
+    assert scored.score == float(detector.scoring.image_scores(ramp[:, rows]))
+    assert window_map.shape == (40, 48)
+
+
+def test_maps_of_images_that_differ_in_their_suffix_do_not_overwrite_each_other(
+    thresholded, tmp_path
+):
+    config, folder = thresholded
+    detector, table = load_detector(folder), read_table(config)
+    extractor, _ = make_extractor(config, torch.device("cpu"))
+    images = [scored for scored, _ in score_images(detector, extractor, table, table.test[:3])]
+    names = ["good/000.png", "good/000.jpg", "good/001.v2.png"]
+    images = [
+        replace(image, sample=replace(image.sample, path=f"square/test/{name}"))
+        for image, name in zip(images, names, strict=True)
+    ]
+    write_maps(tmp_path, detector, images, extractor.geometry.input_size)
+    written = ["good/000.png.tiff", "good/000.jpg.tiff", "good/001.v2.tiff"]
+    assert len(list(tmp_path.rglob("*.*"))) == 3
+    for image, name in zip(images, written, strict=True):
+        expected = full_map(detector, image, extractor.geometry.input_size).astype(np.float16)
+        assert np.array_equal(tifffile.imread(tmp_path / "square" / "test" / name), expected)
 
 
 def test_full_maps_are_nan_outside_the_window_only(thresholded):

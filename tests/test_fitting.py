@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import make_pyramid
+from tiny import make_pyramid
 
 from cfa_lab import Detector, fit_pyramid, reference
 from cfa_lab.config import PRESETS, load_settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.pyramid import pool
-from cfa_lab.training import HISTORY_COLUMNS, seeded_batches
+from cfa_lab.training import HISTORY_COLUMNS, Fit, Observer, seeded_batches
 
 SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 2}
 
@@ -121,11 +121,53 @@ def test_no_epochs_leave_the_descriptor_as_it_was_initialised():
     assert torch.equal(detector.descriptor.weight, weight)
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_and_last_value():
+def test_initial_values_of_any_number_type_are_taken_as_float32_and_left_alone():
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(9, 17)), rng.normal(size=9)
+    kept = weight.copy()
+    detector, _ = fit_pyramid(make_pyramid(3), initial_weight=weight, initial_bias=bias, **SHORT)
+    assert detector.descriptor.weight.dtype == detector.descriptor.bias.dtype == torch.float32
+    assert np.array_equal(weight, kept)
+
+
+def test_a_loss_that_becomes_infinite_stops_with_step_and_last_value():
     levels = make_pyramid(4)
     levels[0][3] = float("inf")
-    with pytest.raises(UserError, match=r"at step \d .*last finite|at step 0 .*it was the first"):
-        fit_pyramid(levels, bank_batches=[[0, 1]], **SHORT)
+    with pytest.raises(UserError, match=r"at step 1 .*was [\d.]+ at step 0; lower optimizer.lr"):
+        fit_pyramid(levels, bank_batches=[[0, 1]], batches=[[0, 1], [2, 3]], **SHORT)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_first_loss_that_is_not_finite_points_at_the_features(value):
+    levels = make_pyramid(4)
+    levels[1][2, 0, 1, 1] = value
+    with pytest.raises(UserError, match=r"at step 0 .*features\.dtype=float32") as caught:
+        fit_pyramid(levels, **SHORT)
+    assert "optimizer.lr" not in str(caught.value)
+
+
+def test_a_bank_too_small_for_scoring_is_refused_before_training_begins():
+    settings = load_settings("lab")
+    settings.scoring.num_neighbours = 49
+    begun: list[Fit] = []
+    with pytest.raises(UserError, match=r"scoring\.num_neighbours is 49; allowed: 1 to 48"):
+        fit_pyramid(make_pyramid(3), preset=settings, observer=Observer(begin=begun.append))
+    assert begun == []
+
+
+def test_a_radius_of_zero_is_refused_only_where_it_is_learned():
+    with pytest.raises(UserError, match=r"loss\.r is 0.*loss\.learnable_radius=false"):
+        fit_pyramid(make_pyramid(3), preset="official", r=0.0, **SHORT)
+    detector, _ = fit_pyramid(make_pyramid(3), preset="paper", r=0.0, **SHORT)
+    assert float(detector.radius) == 0
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    values: dict[str, Any] = {
+        name: np.int64(value) for name, value in {"K": 2, "J": 2, "seed": 1, **SHORT}.items()
+    }
+    _, history = fit_pyramid(make_pyramid(3), **values)
+    assert history == fit_pyramid(make_pyramid(3), K=2, J=2, seed=1, **SHORT)[1]
 
 
 @pytest.mark.parametrize(
@@ -138,11 +180,33 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_last_value():
         ({"lr": 0.0}, "optimizer.lr"),
         ({"preset": "ours"}, "allowed: official, paper, anomalib, lab"),
         ({"batches": [[5]]}, "image indices 0 to 2"),
+        ({"K": 1.5}, r"loss\.K is 1\.5; must be a whole number"),
+        ({"J": 1.0}, r"loss\.J is 1\.0; must"),
+        ({"gamma_c": "2"}, r"memory_bank\.gamma_c is '2'; must"),
+        ({"gamma_d": 1.5}, r"descriptor\.gamma_d is 1\.5; must"),
+        ({"epochs": 1.5}, r"trainer\.epochs is 1\.5; must"),
+        ({"batch_size": 1.5}, r"trainer\.batch_size is 1\.5; must"),
+        ({"seed": 0.5}, r"seed is 0\.5; must be a whole number"),
+        ({"seed": -1}, "seed is -1; allowed: 0 to 4294967295"),
+        ({"seed": 2**32}, "seed is 4294967296; allowed"),
+        ({"initial_weight": np.zeros((9, 17))}, r"initial_weight .*\(9, 17\); needed: \(15, 17\)"),
+        (
+            {"initial_weight": np.zeros((9, 15)), "initial_bias": np.zeros(9)},
+            r"initial_weight .*\(9, 15\); needed: \(d, 17\)",
+        ),
+        ({"initial_weight": 1.0}, r"initial_weight has the shape \(\); needed"),
+        ({"initial_bias": np.zeros((15, 1))}, r"initial_bias .*\(15, 1\); needed: \(15,\)"),
     ],
 )
 def test_impossible_values_are_refused(values, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         fit_pyramid(make_pyramid(3), **values)
+    assert "\n" not in str(caught.value)
+
+
+def test_levels_from_coarse_to_fine_are_refused():
+    with pytest.raises(UserError, match=r"fine to coarse; .*\(2, 1\), \(4, 3\), \(8, 6\)"):
+        fit_pyramid(make_pyramid(3)[::-1])
 
 
 @pytest.mark.parametrize("levels", [[], [torch.zeros(2, 3, 4)], [torch.zeros(0, 3, 4, 4)]])

@@ -25,7 +25,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tiny_root) -> Path:
-    from conftest import TINY_RUN, compose
+    from tiny import TINY_RUN, compose
 
     overrides = ["evaluation.every=1", "evaluation.resamples=0", "dataset.validation_fraction=0.4"]
     folder = tmp_path_factory.mktemp("studied")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import write_tiny
 from PIL import Image
+from tiny import write_tiny
 
 from cfa_lab import run as run_module
 from cfa_lab.checkpoint import load_detector
@@ -37,7 +37,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, tiny_root) -> tuple[Config, Path]:
     """One finished run that several tests look at."""
-    from conftest import TINY_RUN, compose
+    from tiny import TINY_RUN, compose
 
     config = compose(*TINY_RUN, f"dataset.root={tiny_root}", "evaluation.maps=true")
     folder = tmp_path_factory.mktemp("run")
@@ -148,8 +148,8 @@ def test_an_interrupted_run_resumes_to_the_same_files(
     monkeypatch.setattr(run_module, "SECONDS_BETWEEN_STATES", 0)
     save = run_module.checkpoint.save_state
 
-    def interrupt(folder: Path, fit: Fit, *, run_key: str) -> None:
-        save(folder, fit, run_key=run_key)
+    def interrupt(folder: Path, fit: Fit, *, fit_key: str) -> None:
+        save(folder, fit, fit_key=fit_key)
         if fit.next_epoch == epoch:
             raise KeyboardInterrupt
 
@@ -173,7 +173,40 @@ def test_a_state_of_other_settings_is_refused(tiny_config, tmp_path, monkeypatch
         run(tiny_config(), tmp_path)
     assert record(tmp_path)["status"] == "failed"
     with pytest.raises(UserError, match="other settings"):
-        run(tiny_config("seed=5"), tmp_path)
+        run(tiny_config("seed=5", f"resume='{tmp_path}'"), tmp_path)
+    assert (tmp_path / "state.safetensors").is_file()
+
+
+def test_resume_never_and_another_run_in_the_same_folder_start_anew(
+    done, tiny_config, tmp_path, monkeypatch
+):
+    """As when a multirun is sent to the same folders twice."""
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "evaluate", None)
+        with pytest.raises(TypeError):
+            run(tiny_config("seed=5"), tmp_path)
+    run(tiny_config(), tmp_path)
+    assert (tmp_path / "history.csv").read_bytes() == (done[1] / "history.csv").read_bytes()
+    steps = rows(tmp_path / "history.csv")
+    run(tiny_config("resume=never", "trainer.epochs=1"), tmp_path)
+    assert len(rows(tmp_path / "history.csv")) == len(steps) / 3
+
+
+def test_a_bad_test_image_fails_after_training_and_resumes_once_mended(
+    done, tiny_config: Configure, tmp_path
+):
+    root = tiny_variant(tmp_path)
+    image = tmp_path / "data" / "square" / "test" / "spot" / "001.png"
+    good = image.read_bytes()
+    image.write_bytes(b"no image")
+    folder = tmp_path / "run"
+    with pytest.raises(UserError, match=r"001\.png"):
+        run(tiny_config(root), folder)
+    image.write_bytes(good)
+    run(tiny_config(root, f"resume='{folder}'"), folder)
+    found = record(folder)
+    assert found["metrics"] == record(done[1])["metrics"]
+    assert found["run_key"] == record(done[1])["run_key"]
 
 
 def tiny_variant(tmp_path: Path, **values: int) -> str:
@@ -253,7 +286,7 @@ def test_no_test_image_is_opened_before_training_ends(tiny_config: Configure, tm
     import subprocess
     import sys
 
-    from conftest import TINY_RUN
+    from tiny import TINY_RUN
 
     root = tiny_config().dataset.root
     script = f"""
@@ -263,7 +296,7 @@ def hook(event, arguments):
     if event == "open" and isinstance(arguments[0], str):
         events.append(arguments[0])
 sys.addaudithook(hook)
-import cfa_lab.run, conftest
+import cfa_lab.run, tiny
 from pathlib import Path
 train = cfa_lab.run.fit_pyramid
 def fit(*arguments, **values):
@@ -271,7 +304,7 @@ def fit(*arguments, **values):
     events.append("TRAINED")
     return fitted
 cfa_lab.run.fit_pyramid = fit
-config = conftest.compose(*{TINY_RUN!r}, "dataset.root={root}")
+config = tiny.compose(*{TINY_RUN!r}, "dataset.root={root}")
 cfa_lab.run.run(config, Path({str(tmp_path / "run")!r}))
 trained = events.index("TRAINED")
 def test_files(paths):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.images import LoadedImage, iterate_images
+from cfa_lab.errors import UserError
 from cfa_lab.features.entry import ImageFeatures
 from cfa_lab.features.identity import circumstances, image_hash
 from cfa_lab.features.networks import weights_hash
@@ -122,13 +123,22 @@ class Extractor:
         return weights_hash(self.backbone.network)
 
     def pyramid(self, pixels: Sequence[np.ndarray]) -> list[Tensor]:
-        """Pooled maps of at most `batch_size` images (h, w, 3) uint8."""
+        """Pooled maps of at most `batch_size` images (h, w, 3) uint8.
+
+        Raises UserError where a value is too large for half precision.
+        """
         self.backbone.to(self.device)
         batch = torch.zeros(self.batch_size, *self.geometry.input_size, 3, dtype=torch.uint8)
         for row, image in zip(batch, pixels, strict=False):
             row.copy_(torch.from_numpy(image))
-        levels = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
-        return [pool(level)[: len(pixels)].to(DTYPES[self.dtype]) for level in levels]
+        maps = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
+        levels = [pool(level)[: len(pixels)].to(DTYPES[self.dtype]) for level in maps]
+        if self.dtype == "half" and not all(level.isfinite().all() for level in levels):
+            raise UserError(
+                f"features of {self.backbone.architecture.model} overflow half precision (above "
+                "65504) or are not numbers; use features.dtype=float32"
+            )
+        return levels
 
     def _decoded(self, paths: Sequence[Path]) -> Iterator[list[LoadedImage]]:
         return iterate_images(

@@ -3,7 +3,9 @@
 import hashlib
 import importlib
 import os
+import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,23 +58,42 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def _create(model: str, **options: Any) -> nn.Module:
-    """A plain timm network of a family whose layers we walk; for others timm's list of features."""
+    """The network as `_build` makes it; an error gives close names."""
     try:
-        network = timm.create_model(model, **options)
-        if isinstance(network, ResNet | VGG | EfficientNet):
-            return network
-        try:
-            # vision transformers take any image size only when asked to
-            return timm.create_model(
-                model, features_only=True, dynamic_img_size=True, dynamic_img_pad=True, **options
-            )
-        except TypeError:
-            return timm.create_model(model, features_only=True, **options)
+        return _build(model, **options)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = str(error).splitlines()[0]
         close = ", ".join(timm.list_models(f"*{model.split('.')[0]}*")[:5])
         hint = f"close names: {close}" if close else "timm.list_models() names them all"
         raise UserError(f"timm cannot make backbone {model!r} ({reason}); {hint}") from error
+
+
+def _build(model: str, **options: Any) -> nn.Module:
+    """A plain timm network of a family whose layers we walk; for others timm's list of features."""
+    network = timm.create_model(model, **options)
+    if isinstance(network, ResNet | VGG | EfficientNet):
+        return network
+    if num_blocks := _num_listed_blocks(network):
+        options["out_indices"] = tuple(range(num_blocks))
+    try:
+        # vision transformers take any image size only when asked to
+        return timm.create_model(
+            model, features_only=True, dynamic_img_size=True, dynamic_img_pad=True, **options
+        )
+    except TypeError:
+        return timm.create_model(model, features_only=True, **options)
+
+
+def _num_listed_blocks(network: Any) -> int:
+    """The number of blocks where every one is a feature (transformers), of which timm gives three.
+
+    0 for networks in stages, all of which timm gives.
+    """
+    features = getattr(network, "feature_info", None)
+    if not isinstance(features, list):
+        return 0
+    names = [feature["module"] for feature in features]
+    return len(names) if names == [f"blocks.{i}" for i in range(len(names))] else 0
 
 
 def _from_file(model: str, path: Path) -> nn.Module:
@@ -81,11 +102,30 @@ def _from_file(model: str, path: Path) -> nn.Module:
             f"backbone.weights is {str(path)!r}, which is no file; "
             "allowed: pretrained, random, or the path of a .safetensors or .pth file"
         )
+    if not timm.is_model(model):
+        return _create(model)
     try:
-        return _create(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+        return _build(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     except Exception as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(f"weights {path} do not fit {model} ({reason})") from error
+        raise UserError(f"weights {path} do not fit {model} ({_misfit(error)})") from error
+
+
+def _misfit(error: Exception) -> str:
+    """One line of what torch says about weights, in which each kind of misfit has a line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    found: dict[str, list[str]] = {}
+    for line in lines[1:]:
+        if match := re.match(r"\s*(Missing|Unexpected) key\(s\)", line):
+            found[f"{match[1].lower()} keys"] = re.findall(r'"([^"]+)"', line)
+        elif match := re.match(r"\s*size mismatch for (\S+):", line):
+            found.setdefault("other shapes", []).append(match[1])
+    listed = "; ".join(f"{kind}: {_shortened(names)}" for kind, names in found.items())
+    return listed or lines[0][:200]
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f" ... and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _from_package(model: str) -> nn.Module:

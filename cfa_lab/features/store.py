@@ -87,20 +87,21 @@ class Shelf:
 
     def claim(self, image: str) -> bool:
         """Keep an image's features from eviction; returns whether they are there."""
-        return self.store.claim(self._path(image))
+        with self._disk():
+            return self.store.claim(self._path(image))
 
     def read(self, image: str) -> ImageFeatures | None:
         """An image's features, mapped into memory; None if absent or damaged (then removed)."""
         path = self._path(image)
-        try:
-            with self._disk():
+        with self._disk():
+            try:
                 return read_entry(path)
-        except FileNotFoundError:
-            return None
-        except DamagedEntry as error:
-            log.warning("stored features %s are damaged (%s); making them again", path, error)
-            path.unlink(missing_ok=True)
-            return None
+            except FileNotFoundError:
+                return None
+            except DamagedEntry as error:
+                log.warning("stored features %s are damaged (%s); making them again", path, error)
+                path.unlink(missing_ok=True)
+                return None
 
     def write(self, image: str, features: ImageFeatures) -> None:
         """Keep an image's features if there is room; raises UserError where the disk refuses."""
@@ -137,8 +138,6 @@ class Shelf:
         """Turn what the disk refuses into a user's error."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = "the disk is full" if full else error.strerror or str(error)

@@ -68,12 +68,15 @@ class Evaluation:
         """The reason in words, empty if pixel metrics are defined."""
         if self.labels.size == 0:
             return "no images were given"
-        num_negatives, num_positives = self.num_negatives.sum(), self.num_positives.sum()
-        if num_negatives + num_positives == 0:
+        has_mask = self.num_negatives + self.num_positives > 0
+        if not has_mask.any():
             return "no masks were given"
-        if num_positives == 0:
+        if not self.num_positives.any():
+            is_defect = self.labels == 1
+            if is_defect.any() and not has_mask[is_defect].any():
+                return "no defect image has a mask"
             return "no defect pixels in the masks of the test set"
-        return "" if num_negatives else "no normal pixels in the masks of the test set"
+        return "" if self.num_negatives.any() else "no normal pixels in the masks of the test set"
 
     def values(self) -> dict[str, float]:
         """Every metric by name, NaN where undefined."""

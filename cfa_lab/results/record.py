@@ -73,8 +73,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path} is damaged ({error}); delete it or run again") from error
 
 
-def run_key(parts: Mapping[str, Any]) -> str:
-    """A short hash of everything that decides a run's numbers."""
+def hash_key(parts: Mapping[str, Any]) -> str:
+    """A short hash of whatever decides numbers, and of the method's version."""
     text = json.dumps({"method": METHOD_VERSION, **parts}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

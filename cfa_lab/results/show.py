@@ -10,7 +10,7 @@ def show_result(result: Any) -> None:
     """Print a run's metrics, `oracle/` apart, why some are missing, and where everything lies."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     found = result.evaluation
     console.print(_table(found.metrics, "test/", found.intervals))
     if any(name.startswith("threshold/") for name in found.metrics):
@@ -21,7 +21,8 @@ def show_result(result: Any) -> None:
         console.print(f"undefined: {', '.join(names)}: {reason}")
     console.print("\noracle: chosen by looking at the test labels, not results", style="dim")
     for name, value in found.oracle.items():
-        console.print(f"  {name.removeprefix('oracle/')} {_number(value)}", style="dim")
+        number = f"{value:.0f}" if value is not None and "epoch" in name else _number(value)
+        console.print(f"  {name.removeprefix('oracle/')} {number}", style="dim")
     console.print(f"\nrun folder  {_relative(result.folder)}")
     for figure in result.figures:
         console.print(f"figure      {_relative(figure)}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import write_tiny
+from tiny import write_tiny
 from torch import Tensor
 
 from cfa_lab.data.geometry import Geometry
@@ -119,6 +119,18 @@ def test_fresh_stored_and_uncached_features_are_the_same_bits(plain, stored, pat
     assert_same(stored(dtype=dtype).collect(paths), expected)
     assert passes == [3, 3, 1]
     assert all(level.is_contiguous(memory_format=torch.channels_last) for level in expected)
+
+
+def test_features_too_large_for_half_precision_are_refused_and_not_stored(plain, stored, paths):
+    backbone = make_backbone()
+    with torch.no_grad():
+        backbone.network.get_parameter("bn1.weight").mul_(1e8)
+    extractor = stored(backbone=backbone)
+    with pytest.raises(UserError, match=r"resnet18 overflow half .*use features\.dtype=float32"):
+        extractor.collect(paths)
+    assert stored_files(extractor.store.folder) == []
+    whole = replace(plain, backbone=backbone, dtype="float32").collect(paths)
+    assert all(level.isfinite().all() for level in whole)
 
 
 def test_only_what_is_missing_is_extracted(plain, stored, paths, passes):

@@ -1,3 +1,6 @@
+import re
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -6,6 +9,7 @@ from safetensors.torch import save_file
 from cfa_lab.errors import UserError
 from cfa_lab.features import networks
 from cfa_lab.features.networks import make_network, weights_hash
+from cfa_lab.method.backbone import Architecture, Backbone
 
 
 def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone():
@@ -33,8 +37,48 @@ def test_a_local_file_gives_its_weights(tmp_path, suffix):
 def test_a_file_of_another_network_is_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match="do not fit resnet18"):
+    with pytest.raises(UserError, match="do not fit resnet18") as caught:
         make_network("resnet18", weights=str(path))
+    message = str(caught.value)
+    assert re.search(r"missing keys: conv1\.weight, .* and \d+ more; unexpected keys: a\)", message)
+    assert "\n" not in message
+    assert "close names" not in message
+
+
+def test_weights_of_other_shapes_name_them(tmp_path):
+    state = timm.create_model("resnet18").state_dict()
+    state["conv1.weight"] = torch.zeros(1, 3, 7, 7)
+    path = tmp_path / "weights.safetensors"
+    save_file(state, path)
+    with pytest.raises(UserError, match=r"do not fit resnet18 \(other shapes: conv1\.weight\)"):
+        make_network("resnet18", weights=str(path))
+
+
+def test_a_file_that_holds_no_weights_is_one_line(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_text("no weights\n")
+    with pytest.raises(UserError, match="do not fit resnet18") as caught:
+        make_network("resnet18", weights=str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["random", "file"])
+def test_every_block_of_a_vision_transformer_can_be_taken(tmp_path, weights):
+    model = "test_vit"  # timm's own tiny one, of six blocks, of which timm gives the last three
+    if weights == "file":
+        weights = str(tmp_path / "weights.safetensors")
+        save_file(timm.create_model(model).state_dict(), weights)
+    network: Any = make_network(model, weights=weights)
+    assert network.feature_info.module_name() == [f"blocks.{i}" for i in range(6)]
+    backbone = Backbone(Architecture(model=model, layers=["blocks.0", "blocks.5"]), network)
+    assert len(backbone(torch.zeros(1, 3, 48, 80))) == 2
+
+
+@pytest.mark.parametrize("model", ["test_convnext", "tresnet_m"])
+def test_networks_in_stages_keep_timms_list(model):
+    expected: Any = timm.create_model(model, features_only=True)
+    network: Any = make_network(model, weights="random")
+    assert network.feature_info.module_name() == expected.feature_info.module_name()
 
 
 def test_a_missing_file_names_what_is_allowed():
@@ -68,6 +112,9 @@ def test_weights_that_cannot_be_downloaded_say_which_whence_and_what_to_do(monke
     assert "\n" not in message
 
 
-def test_an_unknown_network_gets_close_names():
+@pytest.mark.parametrize("weights", ["random", "file"])
+def test_an_unknown_network_gets_close_names(tmp_path, weights):
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(UserError, match=r"close names: .*resnet18"):
-        make_network("resnet1", weights="random")
+        make_network("resnet1", weights=str(path) if weights == "file" else weights)

@@ -148,8 +148,29 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     for attempt in (
         lambda: shelf.write(name(1), features()),
         lambda: shelf.lock(name(1)).__enter__(),
+        lambda: shelf.claim(name(1)),
     ):
         with pytest.raises(UserError, match=r"cannot keep features in .*file.*CFA_LAB_CACHE"):
+            attempt()
+
+
+def test_a_folder_whose_parents_vanish_is_one_line_to_writers_and_nothing_to_readers(
+    tmp_path, monkeypatch
+):
+    """As with /proc, where making a folder says that there is no such file."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    shelf = make_shelf(tmp_path / "store")
+    assert not shelf.claim(name(1))
+    assert shelf.read(name(1)) is None
+    for attempt in (
+        lambda: shelf.write(name(1), features()),
+        lambda: shelf.lock(name(1)).__enter__(),
+    ):
+        with pytest.raises(UserError, match=r"cannot keep features in .*store: No such file"):
             attempt()
 
 

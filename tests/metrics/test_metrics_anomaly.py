@@ -223,6 +223,7 @@ def test_every_undefined_metric_has_a_reason() -> None:
         (evaluated(maps, defect), "no normal images", "no normal pixels"),
         (evaluated(maps, masks, labels=[0, 1]), "", "no defect pixels"),
         (evaluated(maps, None, labels=[1, 0]), "", "no masks"),
+        (evaluated(maps, [None, masks[0]], labels=[1, 0]), "", "no defect image has a mask"),
         (evaluated(maps, [None, defect[0]], labels=[1, 0]), "", "no normal pixels"),
         (evaluated([], []), "no images", "no images"),
     ]
