@@ -12,12 +12,10 @@ from torch import Tensor, nn
 
 from cfa_lab.config import Settings, load_settings
 from cfa_lab.errors import UserError
-from cfa_lab.method.descriptor import Descriptor, new_descriptor
 from cfa_lab.method.detector import Detector
-from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.memory_bank import build_bank
 from cfa_lab.method.pyramid import StoredLevel, pool, select
-from cfa_lab.method.scoring import Scoring
+from cfa_lab.parts import make_descriptor, make_loss, make_optimizer, make_scoring
 from cfa_lab.training import (
     BANK_EPOCH,
     Batches,
@@ -87,8 +85,13 @@ def fit_pyramid(
     stored = maps if pooled else [_pool_all(level) for level in maps]
     channels = [level.shape[1] for level in maps]
 
-    descriptor = _descriptor(
-        settings, channels, dimension_factor, seed, initial_weight, initial_bias
+    descriptor = make_descriptor(
+        settings,
+        channels,
+        dimension_factor=dimension_factor,
+        seed=seed,
+        initial_weight=initial_weight,
+        initial_bias=initial_bias,
     ).to(device)
     trainer = settings.trainer
 
@@ -110,7 +113,7 @@ def fit_pyramid(
         gamma_c=settings.memory_bank.gamma_c,
         seed=seed,
     )
-    loss = _loss(settings, num_entries=len(bank))
+    loss = make_loss(settings, num_entries=len(bank))
     if settings.num_score_neighbours > len(bank):
         raise UserError(
             f"scoring.num_neighbours is {settings.num_score_neighbours}; "
@@ -127,29 +130,16 @@ def fit_pyramid(
         torch.tensor(settings.loss.r, dtype=bank.dtype, device=bank.device),
         requires_grad=settings.loss.learnable_radius,
     )
-    fit = Fit(descriptor, bank, radius, _optimizer(settings, descriptor, radius))
+    fit = Fit(descriptor, bank, radius, make_optimizer(settings, descriptor, radius))
     observer = observer or Observer()
     observer.begin(fit)
     history = train(
         fit, stored, epochs=plan, loss=loss, precision=trainer.precision, observer=observer
     )
     detector = Detector(
-        fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), scoring(settings)
+        fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), make_scoring(settings)
     )
     return detector, history
-
-
-def scoring(settings: Settings) -> Scoring:
-    """The scoring that settings describe."""
-    values = settings.scoring
-    return Scoring(
-        num_neighbours=settings.num_score_neighbours,
-        weighting=values.weighting,
-        sigma=values.sigma,
-        border=values.border,
-        reducer=values.reducer,
-        top_fraction=values.top_fraction,
-    )
 
 
 def _with_values(settings: Settings, **groups: dict[str, Any]) -> Settings:
@@ -199,73 +189,3 @@ def _indices(batches: Sequence[Any], name: str, num_images: int) -> Batches:
     if any(a.size == 0 or a.min() < 0 or a.max() >= num_images for a in arrays):
         raise UserError(f"{name} must hold image indices 0 to {num_images - 1} and no empty batch")
     return arrays
-
-
-def _descriptor(
-    settings: Settings,
-    channels: list[int],
-    dimension_factor: int,
-    seed: int,
-    initial_weight: Any,
-    initial_bias: Any,
-) -> Descriptor:
-    dimension = dimension_factor * sum(channels) // settings.descriptor.gamma_d
-    if dimension < 1:
-        raise UserError(
-            f"descriptor.gamma_d={settings.descriptor.gamma_d} leaves no dimension of "
-            f"{sum(channels)} features; it must be at most {sum(channels)}"
-        )
-    descriptor = new_descriptor(
-        channels,
-        dimension,
-        init=settings.descriptor.init,
-        with_coordinates=settings.descriptor.coordinates,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    if initial_weight is None and initial_bias is None:
-        return descriptor
-    weight = descriptor.weight if initial_weight is None else torch.as_tensor(initial_weight)
-    bias = descriptor.bias if initial_bias is None else torch.as_tensor(initial_bias)
-    columns = descriptor.weight.shape[1]
-    rows = dimension if initial_bias is None else "d"  # both together may choose d
-    if weight.ndim != 2 or weight.shape[1] != columns or rows not in ("d", len(weight)):
-        raise UserError(
-            f"initial_weight has the shape {tuple(weight.shape)}; needed: ({rows}, {columns})"
-        )
-    if bias.shape != weight.shape[:1]:
-        raise UserError(f"initial_bias has the shape {tuple(bias.shape)}; needed: ({len(weight)},)")
-    weight, bias = (given.detach().clone().to(descriptor.weight.dtype) for given in (weight, bias))
-    return Descriptor(weight, bias, channels=channels)
-
-
-def _loss(settings: Settings, *, num_entries: int) -> HypersphereLoss:
-    values = settings.loss
-    if values.learnable_radius and values.r == 0:
-        raise UserError(
-            "loss.r is 0 and cannot be learned from there, since its gradient is a multiple of it; "
-            "give it a value above 0 or set loss.learnable_radius=false"
-        )
-    if num_entries < values.K + values.J:
-        raise UserError(
-            f"loss.K + loss.J is {values.K} + {values.J} but the memory bank has {num_entries} "
-            "entries; lower K, J or memory_bank.gamma_c"
-        )
-    return HypersphereLoss(
-        K=values.K,
-        J=values.J,
-        alpha=values.alpha,
-        nu=values.nu,
-        negatives=values.negatives,
-        alpha_sign=values.alpha_sign,
-        squared=values.squared,
-    )
-
-
-def _optimizer(
-    settings: Settings, descriptor: Descriptor, radius: nn.Parameter
-) -> torch.optim.Optimizer:
-    values = settings.optimizer
-    parameters = [p for p in (descriptor.weight, descriptor.bias, radius) if p.requires_grad]
-    return torch.optim.AdamW(
-        parameters, lr=values.lr, weight_decay=values.weight_decay, amsgrad=values.amsgrad
-    )

@@ -11,10 +11,11 @@ from typing import Any
 from cfa_lab import checkpoint
 from cfa_lab.config import Config
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
-from cfa_lab.fitting import fit_pyramid, scoring
+from cfa_lab.fitting import fit_pyramid
 from cfa_lab.maps import write_maps
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.pyramid import StoredLevel
+from cfa_lab.parts import make_scoring
 from cfa_lab.pictures import draw_figures
 from cfa_lab.preparation import Preparation, prepare
 from cfa_lab.progress import TrainingProgress
@@ -194,7 +195,7 @@ def _fit(
         nonlocal saved
         last = fit.next_epoch == trainer.epochs
         if config.evaluation.every and fit.next_epoch % config.evaluation.every == 0 and not last:
-            detector = Detector(fit.descriptor, fit.bank, fit.radius.detach(), scoring(config))
+            detector = Detector(fit.descriptor, fit.bank, fit.radius.detach(), make_scoring(config))
             found = _evaluate(config, prepared, detector, last=False)
             trackers.log_evaluation(fit.next_epoch - 1, found.metrics)
         if last or time.monotonic() - saved >= SECONDS_BETWEEN_STATES:
