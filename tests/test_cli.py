@@ -136,7 +136,7 @@ def test_a_multirun_goes_on_after_a_failed_job_and_exits_with_one(tmp_path, tiny
 
 
 def test_interrupting_says_how_to_go_on_and_going_on_gives_the_same_numbers(tmp_path, tiny_root):
-    arguments = [*TINY_RUN, f"dataset.root={tiny_root}", "trainer.epochs=300"]
+    arguments = [*TINY_RUN, f"dataset.root={tiny_root}", "trainer.epochs=60"]
     whole = cfa_lab(*arguments, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     folder = tmp_path / "run"
@@ -145,6 +145,8 @@ def test_interrupting_says_how_to_go_on_and_going_on_gives_the_same_numbers(tmp_
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
+        # a background shell lets its children ignore the signal, and they inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     history = folder / "history.csv"
     deadline = time.monotonic() + 120
