@@ -1,5 +1,6 @@
 """The parts of a fit, made from settings: descriptor, loss, optimizer and scoring."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -88,12 +89,6 @@ def make_optimizer(
 
 def make_scoring(settings: Settings) -> Scoring:
     """The scoring that settings describe."""
-    values = settings.scoring
-    return Scoring(
-        num_neighbours=settings.num_score_neighbours,
-        weighting=values.weighting,
-        sigma=values.sigma,
-        border=values.border,
-        reducer=values.reducer,
-        top_fraction=values.top_fraction,
-    )
+    values: dict[str, Any] = asdict(settings.scoring)
+    values["num_neighbours"] = settings.num_score_neighbours
+    return Scoring(**values)

@@ -1,6 +1,7 @@
 """From distances to a score map and an image score."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -60,6 +61,7 @@ class Scoring:
         return pixels.topk(count, dim=1).values.mean(1)
 
 
+@lru_cache(maxsize=16)  # the same few sizes for every image of a run
 def gaussian_matrix(length: int, sigma: float, border: str) -> Tensor:
     """The matrix (length, length), float64, that scipy's Gaussian filter is along one axis.
 
