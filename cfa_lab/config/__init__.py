@@ -1,0 +1,47 @@
+"""The schema of a run's configuration: every key, its meaning and its checks.
+
+The values stand in `conf/`: one file per group, presets and experiments on top. These dataclasses
+give them types and bounds; `load_settings` reads the part that the method itself needs without
+Hydra, for library users.
+"""
+
+import re
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from cfa_lab.config.inputs import Backbone, Dataset, Features, Image
+from cfa_lab.config.outputs import Evaluation, Tracker
+from cfa_lab.config.presets import PRESETS, conf_dir, load_settings
+from cfa_lab.config.settings import Settings
+from cfa_lab.errors import UserError
+
+__all__ = ["PRESETS", "Config", "Settings", "conf_dir", "load_settings"]
+
+
+@dataclass(kw_only=True)
+class Config(Settings):
+    """One run."""
+
+    category: str = MISSING
+    """A category of the data set."""
+    seed: int = MISSING
+    """Of the descriptor's start, the order of images and K-means."""
+    device: str = MISSING
+    """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
+    preset: str = MISSING
+    """Name of the reading of CFA that set the values: official, paper, anomalib or lab."""
+    resume: str = MISSING
+    """`auto`, `never`, or an unfinished run's folder to continue."""
+    backbone: Backbone = MISSING
+    dataset: Dataset = MISSING
+    image: Image = MISSING
+    features: Features = MISSING
+    evaluation: Evaluation = MISSING
+    tracker: Tracker = MISSING
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed is {self.seed}; allowed: 0 to {2**32 - 1}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UserError(f"device is {self.device!r}; allowed: auto, cpu, cuda, cuda:<number>")

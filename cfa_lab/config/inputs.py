@@ -1,0 +1,124 @@
+"""Keys that decide the features: backbone, data set, image and how features are kept."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from cfa_lab.config.checks import at_least, one_of
+from cfa_lab.errors import UserError
+
+
+@dataclass(kw_only=True)
+class Backbone:
+    """The frozen network whose maps are the features."""
+
+    name: str = MISSING
+    """What the run is called by; the option's name, or any timm name with `backbone=timm`."""
+    model: str = MISSING
+    """timm's name of the architecture."""
+    layers: list[str] = MISSING
+    """The maps taken, finest first; `a+b` concatenates two of one size."""
+    weights: str = MISSING
+    """`pretrained`, `random`, or the path of a .safetensors or .pth file."""
+    release: str = MISSING
+    """Which pretrained weights where there are two: `v1` or `v2`, keys of `tags`."""
+    tags: dict[str, str] = MISSING
+    """timm's tag of each release; empty for timm's own choice."""
+    activation: str = MISSING
+    """`relu` or `leaky`: ResNet maps after the activation, or before it through LeakyReLU(0.01)."""
+    dimension_factor: int = MISSING
+    """Descriptor outputs per feature before gamma_d; the authors' EfficientNet-B5 has 2."""
+    divide_by_channels: bool = MISSING
+    """Divide each level by its number of channels (authors' EfficientNet-B5)."""
+
+    def __post_init__(self) -> None:
+        one_of("backbone.activation", self.activation, "relu", "leaky")
+        one_of("backbone.release", self.release, "v1", "v2")
+        at_least("backbone.dimension_factor", self.dimension_factor, 1)
+        if not self.layers:
+            raise UserError("backbone.layers is empty; name at least one map, finest first")
+
+
+@dataclass(kw_only=True)
+class Dataset:
+    """Where the images are and which of them take part."""
+
+    name: str = MISSING
+    """What the data set is called in tables."""
+    layout: str = MISSING
+    """The folder layout: `mvtec`, or `toy`, which is made on first use."""
+    root: str = MISSING
+    """The folder that holds the categories."""
+    limit_train: int | None = MISSING
+    """Use only this many training images, drawn by `subset_seed`; null uses all."""
+    subset_seed: int = MISSING
+    """Seed of every draw of images: subsets and held-out parts."""
+    validation_fraction: float = MISSING
+    """Share of the training images held out to set thresholds without anomalies; 0 to < 1."""
+
+    def __post_init__(self) -> None:
+        at_least("dataset.limit_train", self.limit_train, 1)
+        at_least("dataset.subset_seed", self.subset_seed, 0)
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(
+                f"dataset.validation_fraction is {self.validation_fraction}; allowed: 0 to below 1"
+            )
+
+
+@dataclass(kw_only=True)
+class Image:
+    """From an image file to the network's input."""
+
+    resize: str = MISSING
+    """`stretch` to height x width, `letterbox` into it, or `shorter_side` to size, then crop."""
+    height: int = MISSING
+    """Pixels."""
+    width: int = MISSING
+    """Pixels."""
+    size: int | None = MISSING
+    """Length of the shorter side in pixels, for `shorter_side`."""
+    crop: int | None = MISSING
+    """Side of the square cut from the middle, in pixels; null cuts nothing, or after
+    `shorter_side` height x width."""
+    interpolation: str = MISSING
+    """`lanczos` (authors' code), `bilinear` or `bicubic`."""
+
+    def __post_init__(self) -> None:
+        one_of("image.resize", self.resize, "stretch", "shorter_side", "letterbox")
+        one_of("image.interpolation", self.interpolation, "lanczos", "bilinear", "bicubic")
+        for key in ("height", "width", "size", "crop"):
+            at_least(f"image.{key}", getattr(self, key), 1)
+
+
+@dataclass(kw_only=True)
+class Features:
+    """How backbone features are made and kept."""
+
+    dtype: str = MISSING
+    """Number type they are kept in: `half` or `float32`."""
+    batch_size: int = MISSING
+    """Images that pass the backbone at once; padded to this, so that rests round alike."""
+    workers: int = MISSING
+    """Threads that decode images."""
+    cache: bool = MISSING
+    """Keep features on disk, for all runs and processes."""
+    folder: str = MISSING
+    """Where they are kept."""
+    max_gb: float = MISSING
+    """The most they may take on disk, in 10^9 bytes; the least recently used go first."""
+    memory_gb: float = MISSING
+    """Training features up to this size, in 10^9 bytes, are held in memory (on a GPU, in its)."""
+
+    def __post_init__(self) -> None:
+        one_of("features.dtype", self.dtype, "half", "float32")
+        at_least("features.batch_size", self.batch_size, 1)
+        at_least("features.workers", self.workers, 1)
+        at_least("features.max_gb", self.max_gb, 0, above=True)
+        at_least("features.memory_gb", self.memory_gb, 0)
+
+    @property
+    def extraction(self) -> dict[str, Any]:
+        """The part that says how features are made, not where they are kept."""
+        keeping = ("cache", "folder", "max_gb", "memory_gb")
+        return {key: value for key, value in asdict(self).items() if key not in keeping}

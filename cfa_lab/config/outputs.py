@@ -1,0 +1,71 @@
+"""Keys of what is measured and who is told."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from cfa_lab.config.checks import at_least, one_of
+from cfa_lab.errors import UserError
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """What is measured on the test set, and when."""
+
+    every: int = MISSING
+    """Also evaluate after every so many epochs, for curves; 0 only after the last."""
+    aupro_limits: list[float] = MISSING
+    """False-positive rates up to which AUPRO is integrated."""
+    resamples: int = MISSING
+    """Bootstrap draws of the test set for the 95 % interval of each metric; 0 computes none."""
+    spill_gb: float | None = MISSING
+    """Normal pixels' scores beyond this go to a temporary file; null keeps all in memory."""
+    threshold: str = MISSING
+    """How held-out normal scores set thresholds: `quantile`, `mean_sd` or `extreme_value`."""
+    quantile: float = MISSING
+    """Share of normal scores meant to stay below, for `quantile` and `extreme_value`."""
+    num_sd: float = MISSING
+    """k of mean + k sd, for `mean_sd`."""
+    cases: int = MISSING
+    """Images a group in the figures of worst and typical cases."""
+    maps: bool = MISSING
+    """Write the score maps as float16 TIFF in the layout of MVTec's own evaluation."""
+
+    def __post_init__(self) -> None:
+        at_least("evaluation.every", self.every, 0)
+        at_least("evaluation.cases", self.cases, 0)
+        at_least("evaluation.resamples", self.resamples, 0)
+        at_least("evaluation.spill_gb", self.spill_gb, 0)
+        one_of("evaluation.threshold", self.threshold, "quantile", "mean_sd", "extreme_value")
+        at_least("evaluation.num_sd", self.num_sd, 0)
+        if not 0 < self.quantile < 1:
+            raise UserError(f"evaluation.quantile is {self.quantile}; allowed: between 0 and 1")
+        for limit in self.aupro_limits:
+            if not 0 < limit <= 1:
+                raise UserError(f"evaluation.aupro_limits has {limit}; allowed: above 0 to 1")
+
+
+@dataclass(kw_only=True)
+class Tracker:
+    """Who is told about the run, besides its folder."""
+
+    name: str = MISSING
+    """`wandb` or `none`."""
+    mode: str = MISSING
+    """`auto` (online where a key is configured, else offline), `online` or `offline`."""
+    project: str = MISSING
+    entity: str | None = MISSING
+    group: str | None = MISSING
+    """Study the run belongs to; null for none."""
+    tags: list[str] = MISSING
+    images: bool = MISSING
+    """Whether pictures go to W&B."""
+
+    def __post_init__(self) -> None:
+        one_of("tracker.name", self.name, "wandb", "none")
+        one_of("tracker.mode", self.mode, "auto", "online", "offline")
+        bad = sorted(set(self.project) & set("/\\#?%:"))
+        if bad or not self.project:
+            raise UserError(
+                f"tracker.project is {self.project!r}; it may not be empty or hold / \\ # ? % :"
+            )
