@@ -13,6 +13,7 @@ from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.neighbours import NeighbourSearch
 from cfa_lab.method.pyramid import StoredLevel, select
+from cfa_lab.method.threads import side_by_side
 from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 Row = dict[str, float]
@@ -21,11 +22,20 @@ Row = dict[str, float]
 Batches = Sequence[np.ndarray]
 """Image indices, one array a batch."""
 
+Portion = tuple[np.ndarray, float]
+"""Some image indices of a batch, and their share of it."""
+
 BANK_EPOCH = -1
 """Number of the pass that builds the memory bank, before epoch 0."""
 
 STEPS_BETWEEN_READS = 16
 """Losses stay on the device until so many steps are due, so that a GPU is not made to wait."""
+
+PORTION_ELEMENTS = 1 << 21
+"""Descriptor values that pass forward and backward at once on a CPU (8 MiB in float32)."""
+
+GPU_PORTION_ELEMENTS = 1 << 27
+"""The same on a GPU (512 MiB in float32): a whole batch, unless images are very large."""
 
 
 @dataclass
@@ -115,24 +125,37 @@ def _epoch_steps(
     batches: Batches,
 ) -> Iterator[Tensor]:
     """Run the steps of one epoch; yields each one's numbers (6,) on the device."""
+    trained = [p for group in fit.optimizer.param_groups for p in group["params"]]
     for index in batches:
-        pyramid = take(levels, index, fit.descriptor.weight)
-        phi = fit.descriptor(pyramid).flatten(0, 1)  # (b * n, d)
-        terms = loss(search.squared_distances(phi, loss.num_neighbours), fit.radius)
-        numbers = torch.stack(
-            [
-                terms.total,
-                terms.attraction,
-                terms.repulsion,
-                fit.radius,
-                terms.active_attraction,
-                terms.active_repulsion,
-            ]
-        ).detach()
-        fit.optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()
+        radius = fit.radius.detach().clone()
+
+        def work(portion: Portion) -> tuple[Tensor, Sequence[Tensor]]:
+            part, share = portion
+            phi = fit.descriptor(take(levels, part, fit.descriptor.weight)).flatten(0, 1)
+            terms = loss(search.squared_distances(phi, loss.num_neighbours), fit.radius)
+            return share * terms.numbers, torch.autograd.grad(share * terms.total, trained)
+
+        portions = _portions(index, levels, fit.descriptor.weight)
+        done = side_by_side(work, portions, pool="steps")
+        for parameter, *grads in zip(trained, *(grads for _, grads in done), strict=True):
+            parameter.grad = sum(grads[1:], start=grads[0])
         fit.optimizer.step()
-        yield numbers
+        attraction, repulsion, *active = torch.stack([numbers for numbers, _ in done]).sum(0)
+        yield torch.stack([attraction + repulsion, attraction, repulsion, radius, *active])
+
+
+def _portions(index: np.ndarray, levels: Sequence[StoredLevel], weight: Tensor) -> list[Portion]:
+    """A batch in portions of a few images.
+
+    The loss is a mean over patches, so its gradient is the weighted sum of the portions'. On a CPU
+    single large images are faster than all together: they run side by side, and what stands between
+    their steps stays in the caches.
+    """
+    elements = levels[0].shape[-2] * levels[0].shape[-1] * len(weight)
+    most = PORTION_ELEMENTS if weight.device.type == "cpu" else GPU_PORTION_ELEMENTS
+    size = max(1, most // elements)
+    parts = [index[start : start + size] for start in range(0, len(index), size)]
+    return [(part, len(part) / len(index)) for part in parts]
 
 
 def _read(steps: Iterator[Tensor]) -> Iterator[list[float]]:

@@ -18,6 +18,8 @@ from tiny import TINY_RUN, compose, write_tiny
 from cfa_lab.config import Config
 
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # has to stand before anything imports Triton
 
 
 def pytest_unconfigure() -> None:

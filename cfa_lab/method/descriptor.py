@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cfa_lab.errors import UserError
-from cfa_lab.method.pyramid import Pyramid, coordinates, patch_grid, upsample
+from cfa_lab.method.levelwise import map_levels
+from cfa_lab.method.pyramid import Pyramid
 
 INITIALISATIONS = ("default", "he", "identity")
 
@@ -34,22 +34,8 @@ class Descriptor(nn.Module):
         self.bias = nn.Parameter(bias)
 
     def forward(self, pyramid: Pyramid) -> Tensor:
-        """Describe the patches of pooled maps (b, c_l, h_l, w_l): (b, n, d), n = h_0 * w_0.
-
-        A 1 x 1 convolution commutes with bilinear upsampling (whose weights sum to 1), so each
-        level is mapped at its own resolution and only the results are upsampled and added. The
-        gradient runs back through the same few small products.
-        """
-        grid = patch_grid(pyramid)
-        weights = self.weight[:, : sum(self.channels)].split(self.channels, dim=1)
-        phi = self.bias  # (d,), grows to (b, h, w, d)
-        for level, weight in zip(pyramid, weights, strict=True):
-            mapped = functional.linear(level.movedim(1, -1), weight)  # (b, h_l, w_l, d)
-            phi = phi + upsample(mapped.movedim(-1, 1), grid).movedim(1, -1)  # (b, h, w, d)
-        if self.has_coordinates:
-            position = coordinates(*grid, dtype=phi.dtype, device=phi.device)  # (2, h, w)
-            phi = phi + functional.linear(position.movedim(0, -1), self.weight[:, -2:])
-        return phi.flatten(1, 2)  # (b, n, d)
+        """Describe the patches of pooled maps (b, c_l, h_l, w_l): (b, n, d), n = h_0 * w_0."""
+        return map_levels(self.weight, self.bias, pyramid, with_coordinates=self.has_coordinates)
 
 
 def new_descriptor(

@@ -23,6 +23,13 @@ class LossTerms:
     def total(self) -> Tensor:
         return self.attraction + self.repulsion
 
+    @property
+    def numbers(self) -> Tensor:
+        """The four as one tensor (4,), without their graph."""
+        return torch.stack(
+            [self.attraction, self.repulsion, self.active_attraction, self.active_repulsion]
+        ).detach()
+
 
 @dataclass(frozen=True, kw_only=True)
 class HypersphereLoss:

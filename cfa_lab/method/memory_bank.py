@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
-from cfa_lab.method.neighbours import BLOCK_ELEMENTS
+from cfa_lab.method.filter import BLOCK_ELEMENTS
 from cfa_lab.method.pyramid import Pyramid
 
 KINDS = ("mean", "ema")
