@@ -77,7 +77,8 @@ def _describe(path: Path) -> str:
         if image["crop"]:
             size += f" crop {image['crop']}"
         parts = (backbone["model"], " ".join(backbone["layers"]), backbone["activation"])
-        made = (f"{image['resize']} {size}", identity["dtype"], where)
+        kept = f"{identity['dtype']}{' by bf16 products' if identity['bf16'] else ''}"
+        made = (f"{image['resize']} {size}", kept, where)
         return ", ".join((*parts, *made, f"weights {identity['weights']}"))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         return f"damaged ({error})"

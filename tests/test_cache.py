@@ -68,7 +68,7 @@ def test_runs_share_features_list_trim_and_clear(tmp_path, tiny_config, monkeypa
             older,
             ["11 ", "1970-01-01", "resnet18, layer1 layer2 layer3, leaky", "half", "num_threads=1"],
         ),
-        (newer, ["5 ", "stretch 64 x 64", "float32, cpu"]),
+        (newer, ["5 ", "stretch 64 x 64", "float32", "cpu"]),
     ):
         for part in parts:
             assert part in line

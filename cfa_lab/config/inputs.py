@@ -97,6 +97,8 @@ class Features:
 
     dtype: str = MISSING
     """Number type they are kept in: `half` or `float32`."""
+    precision: str = MISSING
+    """`exact`: float32 throughout; `fast`: products in bf16 where the hardware gains from it."""
     batch_size: int = MISSING
     """Images that pass the backbone at once; padded to this, so that rests round alike."""
     workers: int = MISSING
@@ -112,6 +114,7 @@ class Features:
 
     def __post_init__(self) -> None:
         one_of("features.dtype", self.dtype, "half", "float32")
+        one_of("features.precision", self.precision, "exact", "fast")
         at_least("features.batch_size", self.batch_size, 1)
         at_least("features.workers", self.workers, 1)
         at_least("features.max_gb", self.max_gb, 0, above=True)

@@ -101,7 +101,7 @@ class Trainer:
     drop_last: bool = MISSING
     """Leave out an incomplete last batch (authors' code)."""
     precision: str = MISSING
-    """`exact`: float32 throughout; `fast`: neighbours found in the fastest arithmetic at hand."""
+    """`exact`: float32 throughout; `fast`: bf16 products propose neighbours, float32 decides."""
     num_threads: int | None = MISSING
     """CPU threads; null takes all cores this process may use. Part of what fixes the last bits."""
 

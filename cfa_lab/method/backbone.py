@@ -79,7 +79,7 @@ class Backbone(nn.Module):
         levels = [torch.cat([taken[name] for name in level], dim=1) for level in self._levels]
         if self.architecture.divide_by_channels:
             levels = [level / level.shape[1] for level in levels]
-        return levels
+        return [level.float() for level in levels]
 
     def _probe(self) -> list[Tensor]:
         levels = self(torch.zeros(1, 3, 64, 64))

@@ -9,6 +9,7 @@ from torch.nn import functional
 from cfa_lab.errors import UserError
 from cfa_lab.method import neighbours_cpu, neighbours_plain, neighbours_triton
 from cfa_lab.method.filter import CandidateFilter, Neighbours
+from cfa_lab.method.precision import multiplies_faster_in_bf16
 
 __all__ = ["NeighbourSearch", "Neighbours"]
 
@@ -57,11 +58,8 @@ class NeighbourSearch:
 
 
 def _gains_from_rounding(bank: Tensor) -> bool:
-    if bank.dtype != torch.float32:
-        return False
-    if bank.device.type == "cpu":
-        return torch.cpu._is_amx_tile_supported()
-    return bank.device.type == "cuda" and neighbours_triton.is_available()
+    can_select = bank.device.type == "cpu" or neighbours_triton.is_available()
+    return bank.dtype == torch.float32 and can_select and multiplies_faster_in_bf16(bank.device)
 
 
 class _SquaredDistances(torch.autograd.Function):

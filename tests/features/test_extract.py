@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
+from cfa_lab.features import extract
 from cfa_lab.features.extract import Extractor, FeatureBatch
 from cfa_lab.features.folder import stored_files
 from cfa_lab.features.networks import make_network
@@ -41,6 +42,7 @@ def plain() -> Extractor:
         geometry=Geometry(resize="stretch", height=64, width=64),
         device=torch.device("cpu"),
         dtype="half",
+        precision="exact",
         batch_size=3,
         workers=1,
     )
@@ -186,6 +188,18 @@ def test_a_damaged_entry_is_rebuilt(plain, stored, paths, passes, caplog):
     assert passes == [1]
 
 
+def test_fast_features_are_rounded_where_that_gains_and_known_as_such(plain, paths, monkeypatch):
+    fast = replace(plain, precision="fast")
+    monkeypatch.setattr(extract, "multiplies_faster_in_bf16", lambda device: False)
+    assert fast.identity() == plain.identity()
+    monkeypatch.setattr(extract, "multiplies_faster_in_bf16", lambda device: True)
+    assert fast.identity() != plain.identity()
+    for rounded, exact in zip(fast.collect(paths), plain.collect(paths), strict=True):
+        assert rounded.dtype == torch.float16
+        assert not torch.equal(rounded, exact)
+        assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -290,8 +304,8 @@ architecture = Architecture(model="resnet18", layers=["layer1", "layer2", "layer
 backbone = Backbone(architecture, make_network("resnet18", weights="random"))
 geometry = Geometry(resize="stretch", height=64, width=64)
 extractor = Extractor(
-    backbone=backbone, geometry=geometry, device=torch.device("cpu"), dtype="half", batch_size=3,
-    workers=1, store=FeatureStore(Path(sys.argv[1]), 1),
+    backbone=backbone, geometry=geometry, device=torch.device("cpu"), dtype="half",
+    precision="exact", batch_size=3, workers=1, store=FeatureStore(Path(sys.argv[1]), 1),
 )
 print("ready", flush=True)
 sys.stdin.readline()
