@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import multiprocessing
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cfa_lab.bench.metric_contestants import CONTESTANTS, synthetic_maps
+from cfa_lab.bench.processes import in_own_process, peak_bytes
 
 OURS = "cfa_lab"
 
@@ -35,8 +34,7 @@ def run_bench_metrics(
         defect_ratio = float(masks.mean())
         del maps, masks
         for name in CONTESTANTS:
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                results[name] = pool.apply(_measure, (name, folder, repeats))
+            results[name], _ = in_own_process(_measure, name, folder, repeats)
     ours = results[OURS]
     for result in results.values():
         result["ratio"] = result["seconds"] / ours["seconds"]
@@ -82,26 +80,10 @@ def _measure(name: str, folder: str, repeats: int) -> dict[str, Any]:
     maps, masks = (np.load(Path(folder) / f"{kind}.npy") for kind in ("maps", "masks"))
     contestant = CONTESTANTS[name]
     contestant(*synthetic_maps(16, 8, seed=0))
-    before = _peak_bytes()
+    before = peak_bytes()
     seconds, metrics = [], {}
     for _ in range(repeats):
         start = time.perf_counter()
         metrics = contestant(maps, masks)
         seconds.append(time.perf_counter() - start)
-    return {"seconds": min(seconds), "peak_bytes": _peak_bytes() - before, "metrics": metrics}
-
-
-def _peak_bytes() -> int:
-    """The largest resident size of this process so far.
-
-    Linux hands the parent's peak on to a child in ru_maxrss, so there the process's own status is
-    read.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return {"seconds": min(seconds), "peak_bytes": peak_bytes() - before, "metrics": metrics}

@@ -1,118 +1,132 @@
-"""Time of a training step beside the literal reference, on the same features, in one process."""
+"""Time and memory of a training step beside the literal reference, on the same features."""
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from cfa_lab import reference
+from cfa_lab.bench.processes import in_own_process
+from cfa_lab.bench.report import largest_difference, new_parser, ratio_to, show
 from cfa_lab.config import load_settings
 from cfa_lab.fitting import fit_pyramid
-from cfa_lab.training import Observer, Row
+from cfa_lab.training import Observer
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50": (256, 512, 1024)}
 """Level widths of the features that are made up, at strides 4, 8 and 16."""
 
+JUDGE = "reference"
+CONTESTANTS = (JUDGE, "exact", "fast")
+
 
 def run_bench_train(
-    backbone: str = "resnet18", *, size: int = 224, batch_size: int = 4, steps: int = 5
+    backbone: str = "resnet18",
+    *,
+    height: int = 224,
+    width: int = 224,
+    batch_size: int = 4,
+    steps: int = 5,
+    contestants: tuple[str, ...] = CONTESTANTS,
 ) -> dict[str, Any]:
-    """Train `steps` steps with the literal reference, `exact` and `fast`, all on the same features.
+    """Train `steps` steps with each contestant on the same features, each in its own process.
 
-    Each contestant runs by itself; its first step is a warm-up and not counted. Returns `setting`
-    and `results`: for each contestant `seconds_per_image` (median step), `ratio` (the reference's
-    over its own) and `loss_difference` (largest, relative to the reference's losses).
+    The first step is a warm-up and not counted. Returns `setting` and `results`: for each
+    contestant `seconds_per_image` (median step), `peak_bytes` (beyond the libraries), `losses`, and
+    where the reference takes part `ratio` (its time over theirs) and `loss_difference` (relative).
     """
+    size = (height, width)
+    results: dict[str, dict[str, Any]] = {}
+    for name in contestants:
+        arguments = (name, backbone, size, batch_size, steps, torch.get_num_threads())
+        result, peak = in_own_process(_train, *arguments)
+        results[name] = result | {"peak_bytes": peak}
+    if JUDGE in results:
+        ratio_to(results, JUDGE, "seconds_per_image")
+        judge = results[JUDGE]["losses"]
+        for result in results.values():
+            result["loss_difference"] = largest_difference(result["losses"], judge)
+    setting = {"backbone": backbone, "size": size, "batch_size": batch_size, "steps": steps}
+    return {"setting": setting | {"threads": torch.get_num_threads()}, "results": results}
+
+
+def _train(
+    name: str,
+    backbone: str,
+    size: tuple[int, int],
+    batch_size: int,
+    steps: int,
+    num_threads: int,
+) -> dict[str, Any]:
+    """One contestant's losses and seconds per image."""
+    torch.set_num_threads(num_threads)
     generator = torch.Generator().manual_seed(0)
-    channels, side = CHANNELS[backbone], size // 4
+    channels = CHANNELS[backbone]
     levels = [
-        torch.randn(batch_size, count, side >> i, side >> i, generator=generator)
+        torch.randn(batch_size, count, *((side // 4) >> i for side in size), generator=generator)
         for i, count in enumerate(channels)
     ]
     dimension = sum(channels)
     weight = (torch.rand(dimension, dimension + 2, generator=generator) * 2 - 1) / dimension**0.5
     bias = torch.zeros(dimension)
     batches = [list(range(batch_size))] * (steps + 1)
+    times: list[float] = []
+    arguments: dict[str, Any] = {"batches": batches, "bank_batches": batches[:1]}
 
-    def literal(step: Callable[[], None]) -> list[float]:
-        run = reference.train(
-            levels,
-            batches=batches,
-            bank_batches=batches[:1],
-            weight=weight,
-            bias=bias,
-            on_step=step,
-        )
+    def tick(*_: Any) -> None:
+        times.append(time.perf_counter())
+
+    def literal() -> list[float]:
+        run = reference.train(levels, weight=weight, bias=bias, on_step=tick, **arguments)
         return [row["loss"] for row in run.history]
 
-    def ours(precision: str) -> Callable[[Callable[[], None]], list[float]]:
+    def ours() -> list[float]:
         settings = load_settings("official")
-        settings.trainer.precision = precision
-
-        def train(step: Callable[[], None]) -> list[float]:
-            def observe(row: Row) -> None:
-                step()
-
-            _, history = fit_pyramid(
-                levels,
-                preset=settings,
-                batches=batches,
-                bank_batches=batches[:1],
-                initial_weight=weight,
-                initial_bias=bias,
-                observer=Observer(step=observe),
-            )
-            return [row["train/loss"] for row in history]
-
-        return train
-
-    results: dict[str, dict[str, Any]] = {}
-    contestants = {"reference": literal, "exact": ours("exact"), "fast": ours("fast")}
-    for name, train in contestants.items():
-        times: list[float] = []
-        losses = train(lambda times=times: times.append(time.perf_counter()))
-        durations = [after - before for before, after in pairwise(times)]
-        results[name] = {"seconds_per_image": median(durations) / batch_size, "losses": losses}
-    literal_result = results["reference"]
-    for result in results.values():
-        result["ratio"] = literal_result["seconds_per_image"] / result["seconds_per_image"]
-        result["loss_difference"] = max(
-            abs(ours - theirs) / theirs
-            for ours, theirs in zip(result["losses"], literal_result["losses"], strict=True)
+        settings.trainer.precision = name
+        _, history = fit_pyramid(
+            levels,
+            preset=settings,
+            initial_weight=weight,
+            initial_bias=bias,
+            observer=Observer(step=tick),
+            **arguments,
         )
-    setting = {"backbone": backbone, "size": size, "batch_size": batch_size, "steps": steps}
-    return {"setting": setting | {"threads": torch.get_num_threads()}, "results": results}
+        return [row["train/loss"] for row in history]
+
+    train: Callable[[], list[float]] = literal if name == JUDGE else ours
+    losses = train()
+    seconds = median(after - before for before, after in pairwise(times)) / batch_size
+    return {"seconds_per_image": seconds, "losses": losses}
 
 
 def main(argv: list[str]) -> None:
     """`python -m cfa_lab bench train`: print the comparison, and write it with `--json`."""
-    parser = argparse.ArgumentParser(prog="cfa_lab bench train", description=__doc__)
+    parser = new_parser("train", __doc__)
     parser.add_argument("--backbone", choices=CHANNELS, default="resnet18", help="feature widths")
-    parser.add_argument("--size", type=int, default=224, help="height and width of the images")
+    parser.add_argument("--height", type=int, default=224, help="of the images, in pixels")
+    parser.add_argument("--width", type=int, default=224, help="of the images, in pixels")
     parser.add_argument("--steps", type=int, default=5, help="steps that are timed")
-    parser.add_argument("--json", type=Path, help="file to write the measurements to")
-    options = parser.parse_args(argv)
-    report = run_bench_train(options.backbone, size=options.size, steps=options.steps)
-    setting = report["setting"]
-    table = Table(
-        "",
-        "ms per image",
-        "times faster",
-        "loss differs by",
-        title=f"training step, {setting['backbone']} features at {setting['size']} px",
+    parser.add_argument(
+        "--without-reference", action="store_true", help="for sizes it has no memory for"
     )
-    for name, result in report["results"].items():
-        milliseconds = f"{1000 * result['seconds_per_image']:.1f}"
-        difference = f"{result['loss_difference']:.1e}"
-        table.add_row(name, milliseconds, f"{result['ratio']:.2f}", difference)
-    Console().print(table)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    options = parser.parse_args(argv)
+    report = run_bench_train(
+        options.backbone,
+        height=options.height,
+        width=options.width,
+        steps=options.steps,
+        contestants=CONTESTANTS[1:] if options.without_reference else CONTESTANTS,
+    )
+    show(
+        f"training step, {options.backbone} features at {options.height} x {options.width} px",
+        report,
+        {
+            "ms per image": lambda result: f"{1000 * result['seconds_per_image']:.1f}",
+            "times faster": lambda result: f"{result.get('ratio', float('nan')):.2f}",
+            "peak MB": lambda result: f"{result['peak_bytes'] / 1e6:.0f}",
+            "loss differs by": lambda result: f"{result.get('loss_difference', float('nan')):.1e}",
+        },
+        options.json,
+    )
