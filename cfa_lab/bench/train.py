@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from cfa_lab import reference
+from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.processes import in_own_process
 from cfa_lab.bench.report import largest_difference, new_parser, ratio_to, show
 from cfa_lab.config import load_settings
 from cfa_lab.fitting import fit_pyramid
+from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.training import Observer
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50": (256, 512, 1024)}
@@ -35,6 +37,7 @@ def run_bench_train(
 
     The first step is a warm-up and not counted. Returns `setting` and `results`: for each
     contestant `seconds_per_image` (median step), `peak_bytes` (beyond the libraries), `losses`, and
+    `floor` and `floor_ratio` (its share of the time; see `floor_of`), and
     where the reference takes part `ratio` (its time over theirs) and `loss_difference` (relative).
     """
     size = (height, width)
@@ -43,6 +46,13 @@ def run_bench_train(
         arguments = (name, backbone, size, batch_size, steps, torch.get_num_threads())
         result, peak = in_own_process(_train, *arguments)
         results[name] = result | {"peak_bytes": peak}
+    for name in set(contestants) - {JUDGE}:
+        rounded = name == "fast" and multiplies_faster_in_bf16(torch.device("cpu"))
+        floor, _ = in_own_process(
+            _floor, CHANNELS[backbone], size, rounded, torch.get_num_threads()
+        )
+        ratio = floor["seconds_per_image"] / results[name]["seconds_per_image"]
+        results[name] |= {"floor": floor, "floor_ratio": ratio}
     if JUDGE in results:
         ratio_to(results, JUDGE, "seconds_per_image")
         judge = results[JUDGE]["losses"]
@@ -101,6 +111,13 @@ def _train(
     return {"seconds_per_image": seconds, "losses": losses}
 
 
+def _floor(
+    channels: tuple[int, ...], size: tuple[int, int], rounded: bool, num_threads: int
+) -> dict[str, Any]:
+    torch.set_num_threads(num_threads)
+    return floor_of(channels, size, rounded=rounded)
+
+
 def main(argv: list[str]) -> None:
     """`python -m cfa_lab bench train`: print the comparison, and write it with `--json`."""
     parser = new_parser("train", __doc__)
@@ -126,6 +143,7 @@ def main(argv: list[str]) -> None:
             "ms per image": lambda result: f"{1000 * result['seconds_per_image']:.1f}",
             "times faster": lambda result: f"{result.get('ratio', float('nan')):.2f}",
             "peak MB": lambda result: f"{result['peak_bytes'] / 1e6:.0f}",
+            "floor": lambda result: f"{100 * result.get('floor_ratio', float('nan')):.0f} %",
             "loss differs by": lambda result: f"{result.get('loss_difference', float('nan')):.1e}",
         },
         options.json,

@@ -1,0 +1,52 @@
+"""The least a training step could take here: its products and its bytes, at torch's rates."""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+import torch
+
+PASSES = 5
+"""Times the patch features cross memory: written, read by search and gradient, and back."""
+
+
+def floor_of(channels: Sequence[int], size: tuple[int, int], *, rounded: bool) -> dict[str, Any]:
+    """Seconds per image of what a step cannot do without, each measured with torch as it is.
+
+    `search`: the product of all patches with all entries (in bf16 where `rounded`); `descriptor`:
+    each level's product forward and for the weight gradient, at its own resolution; `bytes`: the
+    patch features, copied `PASSES / 2` times. Selection, upsampling and loss are not in it.
+    """
+    dimension = sum(channels)
+    grids = [tuple((side // 4) >> level for side in size) for level in range(len(channels))]
+    num_patches = grids[0][0] * grids[0][1]
+    phi = torch.randn(num_patches, dimension)
+    factors = phi.bfloat16() if rounded else phi
+    search = _seconds(lambda: factors @ factors.T)
+    descriptor = 0.0
+    for count, (height, width) in zip(channels, grids, strict=True):
+        level, out = torch.randn(height * width, count), torch.randn(height * width, dimension)
+        weight = torch.randn(dimension, count)
+        descriptor += _seconds(lambda x=level, w=weight: x @ w.T)
+        descriptor += _seconds(lambda x=level, g=out: x.T @ g)
+    target = torch.empty_like(phi)
+    moved = _seconds(lambda: target.copy_(phi)) * PASSES / 2
+    return {
+        "seconds_per_image": search + descriptor + moved,
+        "search": search,
+        "descriptor": descriptor,
+        "bytes": moved,
+        "search_tflops": 2 * num_patches**2 * dimension / search / 1e12,
+        "copy_gb_per_second": 2 * phi.nbytes / (moved / PASSES * 2) / 1e9,
+    }
+
+
+def _seconds(work: Callable[[], Any], repeats: int = 7) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return median(times)

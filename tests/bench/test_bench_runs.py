@@ -1,0 +1,78 @@
+"""Comparisons of whole commands; anomalib takes part only where someone has it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfa_lab.bench import predict, run, sweep
+from cfa_lab.bench.floor import floor_of
+from cfa_lab.bench.literal_run import _overlap
+from cfa_lab.bench.pictures import CATEGORY, write_category
+from cfa_lab.bench.processes import in_own_process, run_command
+from cfa_lab.data.layouts import read_samples
+from cfa_lab.errors import UserError
+
+
+def test_made_up_pictures_are_a_category(tmp_path: Path):
+    write_category(tmp_path, num_train=3, num_test=5, size=24)
+    table = read_samples("mvtec", tmp_path, CATEGORY)
+    assert len(table.train) == 3
+    assert [sample.label for sample in table.test].count(1) == 2
+    assert all(sample.masks for sample in table.test if sample.label)
+
+
+def test_the_literal_overlap_of_a_case_done_by_hand():
+    """One region of two pixels: half of it is found before any normal pixel, the rest last."""
+    maps = np.array([[[1.0, 0.0, 0.5, 0.5]]])
+    masks = np.array([[[True, True, False, False]]])
+    assert _overlap(maps, masks, limit=1.0) == pytest.approx(0.5)
+
+
+def test_a_floor_is_the_sum_of_its_parts():
+    floor = floor_of((4, 6, 5), (64, 48), rounded=False)
+    parts = floor["search"] + floor["descriptor"] + floor["bytes"]
+    assert floor["seconds_per_image"] == pytest.approx(parts)
+    assert min(floor.values()) > 0
+
+
+def test_a_command_that_fails_is_told_by_its_last_line():
+    with pytest.raises(UserError, match="code 3: two"):
+        run_command(["sh", "-c", "echo one; echo two; exit 3"], environment={})
+
+
+def test_a_process_of_its_own_tells_its_memory():
+    total, grown = in_own_process(np.ones, 30_000_000)
+    assert total.sum() == 30_000_000
+    assert grown >= 8 * 30_000_000
+
+
+@pytest.mark.slow
+def test_bench_run_agrees_with_the_literal_procedure(tmp_path: Path, capsys):
+    path = tmp_path / "run.json"
+    arguments = ["--train", "8", "--test", "6", "--size", "64", "--epochs", "2"]
+    run.main([*arguments, "--json", str(path)])
+    assert "literal procedure" in " ".join(capsys.readouterr().out.split())
+    results = json.loads(path.read_text())["results"]
+    assert results["exact"]["differs"] < 1e-3
+    assert results["literal procedure"]["scaled_from"]["epochs"] == 1
+
+
+@pytest.mark.slow
+def test_bench_predict_gives_the_references_maps(tmp_path: Path):
+    path = tmp_path / "predict.json"
+    predict.main(["--size", "64", "--repeats", "1", "--json", str(path)])
+    results = json.loads(path.read_text())["results"]
+    assert results["exact, batch 1"]["differs"] < 1e-3
+    assert results["fast, batch 16"]["differs"] < 0.05
+
+
+@pytest.mark.slow
+def test_bench_sweep_runs_every_setting(tmp_path: Path):
+    path = tmp_path / "sweep.json"
+    sweep.main(
+        ["--train", "4", "--test", "4", "--size", "64", "--epochs", "1", "--json", str(path)]
+    )
+    report = json.loads(path.read_text())
+    assert report["setting"]["num_settings"] == 32
