@@ -20,7 +20,7 @@ from cfa_lab.pictures import draw_figures
 from cfa_lab.preparation import Preparation, prepare
 from cfa_lab.progress import TrainingProgress
 from cfa_lab.results.record import environment, write_record
-from cfa_lab.run_folder import clear_results, first_step, recorded_failure
+from cfa_lab.run_folder import clear_results, first_step, multirun_name, recorded_failure
 from cfa_lab.tracking import (
     HistoryFile,
     Outcome,
@@ -28,6 +28,7 @@ from cfa_lab.tracking import (
     Tracker,
     Trackers,
     WandbTracker,
+    comparable,
     latest_run_id,
 )
 from cfa_lab.tracking.files import read_evaluations, read_history, write_predictions
@@ -105,7 +106,7 @@ def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: 
             predictions, panels, figures = _write_results(
                 config, prepared, folder, detector.cpu(), result
             )
-        trackers.finish(_outcome(result, predictions, panels, timing))
+        trackers.finish(_outcome(folder, result, predictions, panels, timing))
         checkpoint.remove_state(folder)
         write_record(
             folder,
@@ -157,15 +158,16 @@ def _tracker(config: Config, folder: Path) -> Tracker:
         return Tracker()
     return WandbTracker(
         folder,
-        config=asdict(config),
+        config=comparable(asdict(config)),
         project=values.project,
         entity=values.entity,
-        group=values.group,
+        group=values.group or multirun_name(folder),
         job_type="train",
         name=f"{config.backbone.name}-{config.category}-s{config.seed}",
         tags=values.tags,
         mode=values.mode,
         images=values.images,
+        model=values.model,
         resume_id=latest_run_id(folder),
     )
 
@@ -275,7 +277,11 @@ def _visible_alpha(config: Config) -> float | None:
 
 
 def _outcome(
-    result: Evaluation, predictions: list[dict[str, Any]], panels: list[Panel], timing: Timing
+    folder: Path,
+    result: Evaluation,
+    predictions: list[dict[str, Any]],
+    panels: list[Panel],
+    timing: Timing,
 ) -> Outcome:
     return Outcome(
         metrics=result.metrics | result.oracle,
@@ -283,6 +289,7 @@ def _outcome(
         panels=panels,
         curves=result.curves,
         timing=timing.seconds,
+        model=[folder / checkpoint.MODEL, folder / checkpoint.MODEL_DESCRIPTION],
     )
 
 

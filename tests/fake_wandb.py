@@ -3,15 +3,19 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from itertools import product
+from threading import Lock, Thread, Timer
 from typing import Any
+
+import yaml
 
 API_KEY = "0123456789" * 4
 _MAX_REQUESTS = 5000
+_MAX_SECONDS = 300.0
 
 
 @dataclass
@@ -27,8 +31,26 @@ class ArrivedRun:
     exit_code: int | None = None
 
 
+@dataclass
+class Sweep:
+    """A sweep and the settings it has yet to hand out: every combination of its listed values."""
+
+    config: dict[str, Any]
+    waiting: list[dict[str, Any]]
+    run_ids: list[str] = field(default_factory=list)
+
+    def next_commands(self) -> list[dict[str, Any]]:
+        """What an idle agent is told: the next run, or to go home."""
+        if not self.waiting:
+            return [{"type": "exit"}]
+        self.run_ids.append(f"swept{len(self.run_ids)}")
+        arguments = {key: {"value": value} for key, value in self.waiting.pop(0).items()}
+        run = {"type": "run", "run_id": self.run_ids[-1], "args": arguments, "program": None}
+        return [run]
+
+
 class FakeWandb(ThreadingHTTPServer):
-    """Answers what `wandb` asks for while it logs a run; bound to the loopback address."""
+    """Answers what `wandb` asks for; bound to the loopback address, in requests and in time."""
 
     daemon_threads = True
 
@@ -36,6 +58,9 @@ class FakeWandb(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.runs: dict[str, ArrivedRun] = {}
+        self.sweeps: dict[str, Sweep] = {}
+        self.views: list[dict[str, Any]] = []
+        self.stored: dict[str, bytes] = {}  # files of artifacts, by name
         self.operations: Counter[str] = Counter()
         self.lock = Lock()
 
@@ -49,35 +74,15 @@ class FakeWandb(ThreadingHTTPServer):
             found = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
             name = found[1] if found else "anonymous"
             self.operations[name] += 1
-            return {"data": self._graphql(name, request.get("variables") or {})}
+            answer = _ANSWERS.get(name)
+            return {"data": answer(self, request.get("variables") or {}) if answer else {}}
         if stream := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
             self._stream(self.run(stream[1]), json.loads(body))
         elif stored := re.fullmatch(r"/stored/([^/]+)/(.+)", path):
             self.run(stored[1]).files[stored[2]] = body
+        elif stored := re.fullmatch(r"/artifacts/(.+)", path):
+            self.stored[stored[1]] = body
         return {}
-
-    def _graphql(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
-        if name == "Viewer":
-            return {"viewer": {"id": "v", "entity": "lab", "username": "lab", "flags": "{}"}}
-        if name == "UpsertBucket":
-            run = self.run(variables["name"])
-            run.details |= {key: value for key, value in variables.items() if value is not None}
-            run.config |= json.loads(variables["config"] or "{}")
-            entity = {"id": "e", "name": "lab"}
-            project = {"id": "p", "name": variables["project"], "entity": entity}
-            bucket = {"id": "b", "name": variables["name"], "config": "{}", "project": project}
-            return {"upsertBucket": {"bucket": bucket, "inserted": True}}
-        if name == "CreateRunFiles":
-            store = f"{self.url}/stored/{variables['run']}"
-            files = [{"name": file, "uploadUrl": f"{store}/{file}"} for file in variables["files"]]
-            return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
-        if name == "CreateArtifact":
-            given = variables["input"]
-            self.run(given["runName"]).artifacts.append(given["artifactCollectionName"])
-            # "committed" says that the server has the content already, so none is uploaded
-            artifact = {"id": "a", "state": "COMMITTED", "artifactSequence": {"id": "s"}}
-            return {"createArtifact": {"artifact": artifact}}
-        return {"ArtifactType": {"project": None}, "RunResumeStatus": {"model": None}}.get(name, {})
 
     def _stream(self, run: ArrivedRun, posted: dict[str, Any]) -> None:
         files = posted.get("files", {})
@@ -88,6 +93,116 @@ class FakeWandb(ThreadingHTTPServer):
             run.summary = json.loads(lines["content"][-1])
         if posted.get("complete"):
             run.exit_code = posted["exitcode"]
+
+
+def _viewer(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    return {"viewer": {"id": "v", "entity": "lab", "username": "lab", "flags": "{}"}}
+
+
+def _project(name: str) -> dict[str, Any]:
+    return {"id": "p", "name": name, "entity": {"id": "e", "name": "lab"}}
+
+
+def _upsert_run(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    run = server.run(given["name"])
+    run.details |= {key: value for key, value in given.items() if value is not None}
+    run.config |= json.loads(given["config"] or "{}")
+    project = _project(given["project"])
+    bucket = {"id": "b", "name": given["name"], "config": "{}", "project": project}
+    return {"upsertBucket": {"bucket": bucket, "inserted": True}}
+
+
+def _create_files(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    store = f"{server.url}/stored/{given['run']}"
+    files = [{"name": file, "uploadUrl": f"{store}/{file}"} for file in given["files"]]
+    return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+
+
+def _create_artifact(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    about = given["input"]
+    server.run(about["runName"]).artifacts.append(about["artifactCollectionName"])
+    # "committed" says that the server has the content already, so none is uploaded
+    state = "PENDING" if about["artifactTypeName"] == "model" else "COMMITTED"
+    return {
+        "createArtifact": {"artifact": {"id": "a", "state": state, "artifactSequence": {"id": "s"}}}
+    }
+
+
+def _create_manifest(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    file = {"id": "f", "uploadUrl": f"{server.url}/artifacts/manifest", "uploadHeaders": []}
+    return {"createArtifactManifest": {"artifactManifest": {"id": "m", "file": file}}}
+
+
+def _create_artifact_files(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    nodes = [
+        {
+            "id": "f",
+            "name": file["name"],
+            "displayName": file["name"],
+            "uploadUrl": f"{server.url}/artifacts/{file['name']}",
+            "uploadHeaders": [],
+            "storagePath": file["name"],
+            "artifact": {"id": "a"},
+        }
+        for spec in given.values()
+        if isinstance(spec, dict)
+        for file in spec.get("artifactFiles", [])
+    ]
+    return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
+
+
+def _commit(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    return {"commitArtifact": {"artifact": {"id": "a", "digest": "d"}}}
+
+
+def _upsert_sweep(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    config = yaml.safe_load(given["config"])
+    listed = {key: entry["values"] for key, entry in config["parameters"].items()}
+    combinations = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
+    name = f"sweep{len(server.sweeps)}"
+    server.sweeps[name] = Sweep(config, combinations)
+    sweep = {"name": name, "project": _project(given["projectName"])}
+    return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+
+
+def _sweep(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    config = yaml.safe_dump(server.sweeps[given["sweep"]].config)
+    runs = {"edges": []}
+    return {"project": {"sweep": {"id": "s", "state": "RUNNING", "config": config, "runs": runs}}}
+
+
+def _create_agent(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    return {"createAgent": {"agent": {"id": given["sweep"]}}}
+
+
+def _heartbeat(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    busy = json.loads(given["runState"])
+    commands = [] if busy else server.sweeps[given["id"]].next_commands()
+    return {"agentHeartbeat": {"agent": {"id": given["id"]}, "commands": json.dumps(commands)}}
+
+
+def _upsert_view(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
+    server.views.append(given)
+    return {"upsertView": {"view": {"id": "v", "name": given["name"]}, "inserted": True}}
+
+
+_ANSWERS: dict[str, Callable[[FakeWandb, dict[str, Any]], dict[str, Any]]] = {
+    "Viewer": _viewer,
+    "UpsertBucket": _upsert_run,
+    "CreateRunFiles": _create_files,
+    "CreateArtifact": _create_artifact,
+    "CreateArtifactManifest": _create_manifest,
+    "CreateArtifactFiles": _create_artifact_files,
+    "CommitArtifact": _commit,
+    "ArtifactType": lambda server, given: {"project": None},
+    "RunResumeStatus": lambda server, given: {"model": None},
+    "UpsertSweep": _upsert_sweep,
+    "SweepWithRuns": _sweep,
+    "CreateAgent": _create_agent,
+    "Heartbeat": _heartbeat,
+    "UpsertView2": _upsert_view,
+}
+"""Name of a GraphQL operation -> what answers it; others get an empty object."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -115,12 +230,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def fake_wandb() -> Iterator[FakeWandb]:
-    """A server that answers until the `with` block ends."""
+    """A server that answers until the `with` block ends, and never longer than five minutes."""
     with FakeWandb() as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
+        limit = Timer(_MAX_SECONDS, server.shutdown)
+        limit.start()
         try:
             yield server
         finally:
+            limit.cancel()
             server.shutdown()
             thread.join()

@@ -56,10 +56,12 @@ class Tracker:
     project: str = MISSING
     entity: str | None = MISSING
     group: str | None = MISSING
-    """Study the run belongs to; null for none."""
+    """Study the run belongs to; null for none, or in a multirun for its folder's name."""
     tags: list[str] = MISSING
     images: bool = MISSING
     """Whether pictures go to W&B."""
+    model: bool = MISSING
+    """Whether the fitted detector goes to W&B, as an artifact."""
 
     def __post_init__(self) -> None:
         one_of("tracker.name", self.name, "wandb", "none")

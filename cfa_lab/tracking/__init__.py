@@ -1,10 +1,12 @@
 """Tracking: who listens to a run, from the run folder's own files to Weights & Biases."""
 
 from cfa_lab.tracking.base import Curve, Outcome, Panel, Tracker, Trackers
+from cfa_lab.tracking.columns import COLUMNS, comparable
 from cfa_lab.tracking.files import HistoryFile, read_history, write_predictions
 from cfa_lab.tracking.wandb import WandbTracker, latest_run_id
 
 __all__ = [
+    "COLUMNS",
     "Curve",
     "HistoryFile",
     "Outcome",
@@ -12,6 +14,7 @@ __all__ = [
     "Tracker",
     "Trackers",
     "WandbTracker",
+    "comparable",
     "latest_run_id",
     "read_history",
     "write_predictions",

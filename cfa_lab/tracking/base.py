@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -45,7 +46,8 @@ class Outcome:
 
     `metrics` has keys `test/...`, `threshold/...` and `oracle/...`, None where undefined; a row of
     `predictions` has the keys `path`, `label`, `defect`, `score` and `decision` (None without a
-    threshold); `timing` has keys `time/..._seconds`.
+    threshold); `timing` has keys `time/..._seconds`; `model` names the files that hold the fitted
+    detector, which nobody changes once the run has ended.
     """
 
     metrics: Mapping[str, float | None]
@@ -53,6 +55,7 @@ class Outcome:
     panels: Sequence[Panel]
     curves: Mapping[str, Curve]
     timing: Mapping[str, float]
+    model: Sequence[Path] = ()
 
 
 class Tracker:

@@ -1,9 +1,11 @@
 """Fixtures of the tracking tests: wandb as on a machine where nobody has ever used it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_wandb import API_KEY, FakeWandb, fake_wandb
 
 from cfa_lab.tracking import Curve, Outcome, Panel
 
@@ -20,6 +22,15 @@ def pristine_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
     return home
+
+
+@pytest.fixture
+def server(pristine_wandb: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
+    """A stand-in for the W&B server that wandb, in this process and its children, talks to."""
+    with fake_wandb() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", API_KEY)
+        yield server
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def tracker(folder: Path, **changes: Any) -> WandbTracker:
         "tags": ["toy"],
         "mode": "auto",
         "images": True,
+        "model": True,
         "resume_id": None,
     }
     return WandbTracker(folder, **arguments | changes)
@@ -54,14 +56,6 @@ def inspect(folder: Path, *options: str) -> list[dict[str, Any]]:
     return [json.loads(answer)] if options else [json.loads(line) for line in answer.splitlines()]
 
 
-@pytest.fixture
-def server(monkeypatch):
-    with fake_wandb() as server:
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        monkeypatch.setenv("WANDB_API_KEY", API_KEY)
-        yield server
-
-
 def test_without_a_key_a_run_is_complete_offline_and_silent(
     tmp_path, outcome, caplog, capfd, pristine_wandb
 ):
@@ -72,7 +66,7 @@ def test_without_a_key_a_run_is_complete_offline_and_silent(
         run.log_evaluation(1, {"test/image_auroc": 0.5, "test/pixel_ap": None})
         run.finish(outcome)
     (message,) = our_messages(caplog)
-    assert "wandb sync" in message
+    assert f"cfa_lab sync {tmp_path / 'run'}" in message
     assert capfd.readouterr() == ("", "")
     assert dict(os.environ) == before
     assert list(pristine_wandb.iterdir()) == [], "something was written outside the run folder"
@@ -97,9 +91,12 @@ def test_without_a_key_a_run_is_complete_offline_and_silent(
     assert [(row["epoch"], row["step"]) for row in steps] == [(0, 0), (0, 1), (1, 2), (1, 3)]
 
 
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def pictures_below(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in files if path.read_bytes()[:4] == b"\x89PNG"]
+    return [path for path in files_below(folder) if path.read_bytes()[:4] == b"\x89PNG"]
 
 
 def test_pictures_carry_the_ground_truth_as_a_mask_to_switch_on(tmp_path, outcome):
@@ -144,6 +141,22 @@ def test_with_a_key_steps_summary_and_tables_reach_the_server(server, tmp_path, 
     assert names == {"predictions", "panels", "image_roc_table"}
     assert not any(name.endswith((".py", ".patch")) for name in arrived.files)
     assert not (tmp_path / "wandb" / "artifacts").exists(), "uploaded files are kept twice"
+    assert not server.stored
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_fitted_detector_is_an_artifact_without_a_copy(server, tmp_path, outcome, wanted):
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(b"weights")
+    with tracker(tmp_path, name="hf/net-bottle-s0", model=wanted) as run:
+        run.finish(replace(outcome, model=[model]))
+    names = server.runs[run.run_id].artifacts
+    assert ("hf-net-bottle-s0" in names, "model.safetensors" in server.stored) == (wanted, wanted)
+    assert [path for path in files_below(tmp_path) if path.read_bytes() == b"weights"] == [model]
+    if wanted:
+        assert server.stored["model.safetensors"] == b"weights"
+        (entry,) = json.loads(server.stored["manifest"])["contents"].values()
+        assert entry["local_path"] == str(model)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

@@ -1,0 +1,150 @@
+"""How a W&B run is opened and wandb shut down again: the mode, one bounded attempt, a way out."""
+
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfa_lab.errors import UserError
+
+if TYPE_CHECKING:
+    import wandb
+
+log = logging.getLogger(__name__)
+
+
+def import_wandb() -> Any:
+    """The module `wandb`, imported only by those who use it; raises UserError where it is not."""
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        if error.name != "wandb":
+            raise
+        raise UserError(
+            "The tracker 'wandb' needs the package wandb, which is not installed;"
+            " run `pip install wandb` or use tracker=none."
+        ) from None
+    return wandb
+
+
+def open_run(
+    wandb: Any,
+    arguments: dict[str, Any],
+    *,
+    folder: Path,
+    run_id: str | None,
+    mode: str,
+    init_timeout: float,
+    finish_timeout: float,
+) -> "wandb.Run":
+    """Open the run that `arguments` of `wandb.init` describe, online if `mode` and network allow.
+
+    Its files go below `folder/wandb`. An attempt to go online ends after `init_timeout` seconds;
+    with `mode` "auto" the run is then kept offline. Raises `UserError` where wandb refuses an
+    argument, and in mode "online" where there is no connection.
+    """
+
+    def init(mode: str) -> "wandb.Run":
+        earlier_parts = set(folder.glob("wandb/run-*"))
+        try:
+            return wandb.init(
+                **arguments,
+                id=chosen_id,
+                resume="allow",
+                dir=folder,
+                mode=mode,
+                reinit="finish_previous",
+                save_code=False,
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    init_timeout=init_timeout,
+                    finish_timeout=finish_timeout,
+                    finish_timeout_raises=True,
+                ),
+            )
+        except wandb.Error:
+            for part in set(folder.glob("wandb/run-*")) - earlier_parts:
+                shutil.rmtree(part, ignore_errors=True)
+            raise
+
+    allowed = choose_mode(wandb, mode)
+    # One id for both attempts, as the server may have heard the first without answering.
+    chosen_id = run_id or _set_up(wandb).run_id or secrets.token_hex(8)
+    try:
+        run = init(allowed)
+    except wandb.errors.CommError as reason:
+        if mode == "online":
+            raise UserError(
+                f"W&B did not open a run ({one_line(reason)}); check the network and"
+                " `wandb login`, or use tracker.mode=offline."
+            ) from None
+        log.warning("W&B did not open a run, so it is kept offline: %s", one_line(reason))
+        shut_down(wandb)  # it goes on trying, and holds the id
+        run = init("offline")
+    except wandb.errors.UsageError as reason:
+        raise UserError(f"W&B refuses the run: {one_line(reason)}") from None
+    if run.offline:
+        log.info("W&B is offline; `python -m cfa_lab sync %s` uploads the run", folder)
+    elif run.url:
+        log.info("W&B shows the run at %s", run.url)
+    return run
+
+
+def choose_mode(wandb: Any, mode: str) -> str:
+    """Turn "auto", "online" or "offline" into wandb's own mode, by what is configured.
+
+    Raises `UserError` for "online" without usable credentials.
+    """
+    settings = _set_up(wandb)
+    if mode == "offline":
+        return "offline"
+    if mode == "auto" and settings.mode != "online":
+        return settings.mode
+    try:
+        if wandb.login(prompt=False, verify=False):
+            return "online"
+        reason = "no API key is configured"
+    except wandb.errors.AuthenticationError as error:
+        reason = one_line(error)
+        log.warning("W&B cannot use the credentials it found: %s", reason)
+    if mode == "online":
+        raise UserError(
+            f"W&B cannot go online: {reason}; run `wandb login`, or use tracker.mode=offline."
+        )
+    return "offline"
+
+
+def _set_up(wandb: Any) -> "wandb.Settings":
+    """What wandb knows from the environment and its settings files, with its console quiet."""
+    return wandb.setup(wandb.Settings(silent=True)).settings
+
+
+@contextmanager
+def keep_files_below(folder: Path) -> Iterator[None]:
+    """Point wandb's staging area and cache into the run folder, unless the user chose others."""
+    places = {"WANDB_DATA_DIR": folder, "WANDB_CACHE_DIR": folder / "cache"}
+    ours = {name: str(place) for name, place in places.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
+def shut_down(wandb: Any) -> None:
+    """End wandb's helper process, which knows the folder and the settings of this run only."""
+    try:
+        wandb.teardown()
+    except (Exception, SystemExit) as reason:  # wandb raises SystemExit if its helper died badly
+        log.warning("W&B's helper process did not end in order: %s", one_line(reason))
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, without what it goes on to explain."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
