@@ -38,7 +38,7 @@ build: $(READY) ## Build the wheel
 	$(BIN)/python -m build --wheel
 
 sync: $(READY) ## Upload every offline W&B run
-	find outputs multirun -type d -name 'offline-run-*' -exec $(BIN)/wandb sync --yes {} +
+	$(BIN)/python -m cfa_lab sync
 
 clean: ## Remove the environment and build results, never data or runs
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -32,7 +32,11 @@ log = logging.getLogger(__name__)
 NOISE = ("full_key", "object_type", "reference_type", "See http")
 """Beginnings of lines in Hydra's and OmegaConf's messages that tell a user nothing."""
 
-SUBCOMMANDS = {"bench": "cfa_lab.bench", "cache": "cfa_lab.cache"}
+SUBCOMMANDS = {
+    "bench": "cfa_lab.bench",
+    "cache": "cfa_lab.cache",
+    "sync": "cfa_lab.tracking.sync",
+}
 """Word -> module whose `main(arguments)` serves it."""
 
 _failure: tuple[BaseException, Path] | None = None
