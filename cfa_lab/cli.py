@@ -35,6 +35,7 @@ NOISE = ("full_key", "object_type", "reference_type", "See http")
 SUBCOMMANDS = {
     "bench": "cfa_lab.bench",
     "cache": "cfa_lab.cache",
+    "dashboard": "cfa_lab.tracking.dashboard",
     "sync": "cfa_lab.tracking.sync",
 }
 """Word -> module whose `main(arguments)` serves it."""

@@ -11,10 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cfa_lab.errors import UserError
+from cfa_lab.tracking.wandb_session import (
+    import_wandb,
+    require_connection,
+    shut_down,
+)
 
 FOLDERS = ("outputs", "multirun")
 AT_A_TIME = 4
-SECONDS_TO_CONNECT = 10
 SECONDS_A_RUN = 300.0
 """What one run's upload may take; wandb itself would try for hours."""
 
@@ -48,7 +52,7 @@ def main(arguments: list[str]) -> None:
         return
     if not waiting:
         return
-    _require_connection()
+    _check_connection()
     num_failed = 0
     for folder, reason in upload(waiting):
         num_failed += reason is not None
@@ -91,22 +95,13 @@ def is_going_on(folder: Path) -> bool:
     return time.time() - written < QUIET_SECONDS
 
 
-def _require_connection() -> None:
+def _check_connection() -> None:
     """Find out now, once, rather than for each run after minutes."""
-    from cfa_lab.tracking.wandb_session import import_wandb, one_line, shut_down
-
     wandb = import_wandb()
-    wandb.setup(wandb.Settings(silent=True, mode="online"))  # whatever runs were told to do
     try:
-        configured = wandb.login(prompt=False, verify=True, timeout=SECONDS_TO_CONNECT)
-    except (wandb.Error, ValueError, OSError) as error:
-        raise UserError(
-            f"W&B cannot be reached ({one_line(error)}); check the network and `wandb login`"
-        ) from None
+        require_connection(wandb)
     finally:
         shut_down(wandb)
-    if not configured:
-        raise UserError("no W&B API key is configured; run `wandb login`, or set WANDB_API_KEY")
 
 
 def upload(folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:

@@ -119,6 +119,23 @@ def choose_mode(wandb: Any, mode: str) -> str:
     return "offline"
 
 
+def require_connection(wandb: Any) -> None:
+    """Raise `UserError` unless the server takes the configured key.
+
+    wandb waits `WANDB_HTTP_TIMEOUT` seconds for an answer, 10 unless set. A mode that was set for
+    runs, such as `WANDB_MODE=offline`, is left aside.
+    """
+    wandb.setup(wandb.Settings(silent=True, mode="online"))
+    try:
+        configured = wandb.login(prompt=False, verify=True)
+    except (wandb.Error, ValueError, OSError) as error:
+        raise UserError(
+            f"W&B cannot be reached ({one_line(error)}); check the network and `wandb login`"
+        ) from None
+    if not configured:
+        raise UserError("no W&B API key is configured; run `wandb login`, or set WANDB_API_KEY")
+
+
 def _set_up(wandb: Any) -> "wandb.Settings":
     """What wandb knows from the environment and its settings files, with its console quiet."""
     return wandb.setup(wandb.Settings(silent=True)).settings
