@@ -1,0 +1,88 @@
+"""`wandb sweep` and `wandb agent` with a sweep file as it is, real runs, and a stand-in server."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_wandb import FakeWandb
+from tiny import write_tiny
+
+SWEEP = Path(__file__).parents[2] / "sweeps" / "loss_grid.yaml"
+SMALL = (
+    "backbone=resnet18 backbone.weights=random image.height=64 image.width=64 trainer.epochs=2"
+    " trainer.batch_size=2 trainer.num_threads=1 evaluation.resamples=0"
+)
+
+pytestmark = [
+    pytest.mark.slow,  # an agent looks for its jobs every five seconds
+    pytest.mark.skipif(not SWEEP.is_file(), reason="the sweep files are not beside the tests"),
+]
+
+
+@pytest.fixture
+def python_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sweep file's `python` finds: this interpreter, and smaller settings at the end."""
+    script = tmp_path / "bin" / "python"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" {SMALL}\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny images of two good categories, and of one with a test image that cannot be read."""
+    root = tmp_path / "data" / "mvtec"
+    write_tiny(root / "cable")
+    shutil.copytree(root / "cable", root / "capsule")
+    shutil.copytree(root / "cable", root / "screw")
+    (root / "screw" / "test" / "good" / "000.png").write_bytes(b"no image")
+    monkeypatch.setenv("CFA_LAB_DATA", str(root.parent))
+
+
+def wandb(*arguments: str) -> str:
+    """What the command `wandb` says."""
+    return subprocess.run(
+        [sys.executable, "-m", "wandb", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.usefixtures("python_on_path", "data")
+def test_an_agent_runs_the_jobs_of_a_sweep_and_a_failing_one_shows_as_failed(
+    server: FakeWandb, tmp_path: Path
+):
+    said = wandb("sweep", str(SWEEP))
+    ((name, sweep),) = server.sweeps.items()
+    assert f"wandb agent lab/cfa-lab/{name}" in said
+    assert len(sweep.waiting) == 144
+    of = {settings["category"]: settings for settings in reversed(sweep.waiting)}
+    sweep.waiting = [of["cable"], of["screw"], of["capsule"] | {"loss.K": 1}]
+
+    wandb("agent", f"lab/cfa-lab/{name}")
+    good, bad, other = (server.runs[run_id] for run_id in sweep.run_ids)
+    assert [run.exit_code for run in (good, bad, other)] == [0, 1, 0]
+    for run, run_id in zip((good, bad, other), sweep.run_ids, strict=True):
+        folder = tmp_path / "outputs" / "sweeps" / name / run_id
+        record = json.loads((folder / "metrics.json").read_text())
+        assert record["status"] == ("failed" if run is bad else "complete")
+        assert run.details["groupName"] == "loss_grid"
+        assert run.config["category"]["value"] == record["config"]["category"]
+        assert run.config["K"]["value"] == record["config"]["loss"]["K"]
+        if run is not bad:
+            assert run.summary["test/image_auroc"] == record["metrics"]["test/image_auroc"]
+    assert (
+        "000.png"
+        in json.loads(
+            (tmp_path / "outputs" / "sweeps" / name / sweep.run_ids[1] / "metrics.json").read_text()
+        )["error"]
+    )
