@@ -12,6 +12,7 @@ from cfa_lab import checkpoint
 from cfa_lab.config import Config
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
 from cfa_lab.fitting import fit_pyramid
+from cfa_lab.listeners import make_tracker, shown_to_sweep
 from cfa_lab.maps import write_maps
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.pyramid import StoredLevel
@@ -20,17 +21,8 @@ from cfa_lab.pictures import draw_figures
 from cfa_lab.preparation import Preparation, prepare
 from cfa_lab.progress import TrainingProgress
 from cfa_lab.results.record import environment, write_record
-from cfa_lab.run_folder import clear_results, first_step, multirun_name, recorded_failure
-from cfa_lab.tracking import (
-    HistoryFile,
-    Outcome,
-    Panel,
-    Tracker,
-    Trackers,
-    WandbTracker,
-    comparable,
-    latest_run_id,
-)
+from cfa_lab.run_folder import clear_results, first_step, recorded_failure
+from cfa_lab.tracking import HistoryFile, Outcome, Panel, Trackers
 from cfa_lab.tracking.files import read_evaluations, read_history, write_predictions
 from cfa_lab.training import BANK_EPOCH, Fit, Observer, Row, seeded_batches
 
@@ -69,6 +61,11 @@ def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: 
     any later failure is recorded as `failed`, with the fit kept for `resume=<folder>`. `on_begin`
     is called as training begins, when the folder is there to stay.
     """
+    with shown_to_sweep(config, folder):
+        return _run(config, folder, on_begin)
+
+
+def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResult:
     timing = Timing()
     prepared = prepare(config)
     table, extractor = prepared.table, prepared.extractor
@@ -78,7 +75,7 @@ def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: 
     step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):
         levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
-    trackers = Trackers(_tracker(config, folder), HistoryFile(folder, first_step=step))
+    trackers = Trackers(make_tracker(config, folder), HistoryFile(folder, first_step=step))
     facts = {
         "run_key": prepared.run_key,
         "config": asdict(config),
@@ -150,26 +147,6 @@ def _write_results(
         num_each=config.evaluation.cases,
     )
     return predictions, panels, figures
-
-
-def _tracker(config: Config, folder: Path) -> Tracker:
-    values = config.tracker
-    if values.name == "none":
-        return Tracker()
-    return WandbTracker(
-        folder,
-        config=comparable(asdict(config)),
-        project=values.project,
-        entity=values.entity,
-        group=values.group or multirun_name(folder),
-        job_type="train",
-        name=f"{config.backbone.name}-{config.category}-s{config.seed}",
-        tags=values.tags,
-        mode=values.mode,
-        images=values.images,
-        model=values.model,
-        resume_id=latest_run_id(folder),
-    )
 
 
 def _fit(

@@ -42,14 +42,6 @@ def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
     return int(position.get("next_step", 0))
 
 
-def multirun_name(folder: Path) -> str | None:
-    """The name of the multirun that a run folder is part of: where it stands; None for others."""
-    study = folder.absolute().parent
-    if not (study / "multirun.yaml").is_file():
-        return None
-    return f"{study.parent.name}_{study.name}"
-
-
 def clear_results(folder: Path, *, first_step: int) -> None:
     """Remove an earlier run's results, so that none is taken for this one's."""
     for name in RESULTS:

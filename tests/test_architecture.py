@@ -13,7 +13,7 @@ LAYERS = [
     {"errors", "files"},
     {"method", "data", "metrics", "tracking"},
     {"features", "training", "config"},
-    {"parts"},
+    {"parts", "listeners"},
     {"checkpoint", "maps", "fitting", "figures", "progress", "results"},
     {"evaluation", "preparation"},
     {"pictures", "run_folder"},
