@@ -18,7 +18,7 @@ def make_tracker(config: Config, folder: Path) -> Tracker:
         return Tracker()
     return WandbTracker(
         folder,
-        config=comparable(asdict(config)),
+        config={**comparable(asdict(config)), "folder": str(folder.absolute())},
         project=values.project,
         entity=values.entity,
         group=values.group or multirun_name(folder),

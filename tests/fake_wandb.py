@@ -33,7 +33,10 @@ class ArrivedRun:
 
 @dataclass
 class Sweep:
-    """A sweep and the settings it has yet to hand out: every combination of its listed values."""
+    """A sweep and the settings it has yet to hand out: all combinations of values, by any method.
+
+    Of a range only the lower end is taken.
+    """
 
     config: dict[str, Any]
     waiting: list[dict[str, Any]]
@@ -157,7 +160,8 @@ def _commit(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
 
 def _upsert_sweep(server: FakeWandb, given: dict[str, Any]) -> dict[str, Any]:
     config = yaml.safe_load(given["config"])
-    listed = {key: entry["values"] for key, entry in config["parameters"].items()}
+    parameters = config["parameters"].items()
+    listed = {key: entry.get("values") or [entry["min"]] for key, entry in parameters}
     combinations = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
     name = f"sweep{len(server.sweeps)}"
     server.sweeps[name] = Sweep(config, combinations)
