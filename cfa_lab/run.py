@@ -66,6 +66,7 @@ def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: 
 
 
 def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResult:
+    """The run itself, whoever watches."""
     timing = Timing()
     prepared = prepare(config)
     table, extractor = prepared.table, prepared.extractor

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.tracking.columns import COLUMNS
-from cfa_lab.tracking.wandb_session import (
-    import_wandb,
-    one_line,
-    require_connection,
-    shut_down,
-)
+from cfa_lab.tracking.wandb_session import import_wandb, one_line, require_connection, shut_down
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
@@ -80,6 +75,8 @@ def build_workspace(
 
     Raises UserError where the package wandb-workspaces is missing or refuses a name.
     """
+    if group and set(group) & set("=<>"):  # wandb-workspaces would change them without a word
+        raise UserError(f"the group {group!r} holds =, < or >, which W&B's filters cannot take")
     workspaces, panels = _import_workspaces()
     pinned = [f"config:{column}.value" for column in COLUMNS]
     try:

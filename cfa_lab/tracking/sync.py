@@ -11,11 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cfa_lab.errors import UserError
-from cfa_lab.tracking.wandb_session import (
-    import_wandb,
-    require_connection,
-    shut_down,
-)
+from cfa_lab.tracking.wandb_session import import_wandb, require_connection, shut_down
 
 FOLDERS = ("outputs", "multirun")
 AT_A_TIME = 4
@@ -39,12 +35,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--dry-run", action="store_true", help="list the runs, upload none")
     options = parser.parse_args(arguments)
     found = offline_runs(_existing(options.folders))
-    synced = [folder for folder in found if is_synced(folder)]
-    going_on = [folder for folder in found if folder not in synced and is_going_on(folder)]
-    waiting = [folder for folder in found if folder not in synced and folder not in going_on]
+    unsent = [folder for folder in found if not is_synced(folder)]
+    waiting = [folder for folder in unsent if not is_going_on(folder)]
     print(
-        f"{len(found)} offline runs: {len(waiting)} to upload, {len(synced)} uploaded before,"
-        f" {len(going_on)} still going on"
+        f"{len(found)} offline runs: {len(waiting)} to upload,"
+        f" {len(found) - len(unsent)} uploaded before, {len(unsent) - len(waiting)} still going on"
     )
     if options.dry_run:
         for folder in waiting:
@@ -87,11 +82,12 @@ def is_synced(folder: Path) -> bool:
 def is_going_on(folder: Path) -> bool:
     """Whether the run may still be writing its log; uploaded now, the rest would be left behind.
 
-    A run that has ended leaves `metrics.json` in its own folder, unless it was killed.
+    A run that has ended leaves `metrics.json` in its own folder, unless it was killed. The parts of
+    a resumed run stand side by side, and the last one speaks for all.
     """
     if (folder.parent.parent / "metrics.json").is_file():
         return False
-    written = max(log.stat().st_mtime for log in folder.glob("*.wandb"))
+    written = max(log.stat().st_mtime for log in folder.parent.glob("offline-run-*/*.wandb"))
     return time.time() - written < QUIET_SECONDS
 
 

@@ -76,6 +76,14 @@ def test_only_the_runs_of_the_study_are_shown(spec):
     assert "study" not in everyone.model_dump_json()
 
 
+@pytest.mark.parametrize("group", ["it's", 'say "x"', "2026-01-31_10-00-00", "a b"])
+def test_a_group_may_be_named_anything_that_the_filter_keeps(group):
+    (runs,) = dashboard.build_workspace("lab", "p", group=group)._to_model().spec.section.run_sets
+    assert runs.model_dump()["filters"]["filters"][0]["value"] == group
+    with pytest.raises(UserError, match="holds =, < or >"):
+        dashboard.build_workspace("lab", "p", group=f"{group}=3")
+
+
 def test_a_refusal_is_one_line(server: FakeWandb, monkeypatch):
     monkeypatch.setattr(server, "answer", lambda path, body: {"errors": [{"message": "no!"}]})
     with pytest.raises(UserError, match="W&B") as refused:
