@@ -111,7 +111,6 @@ def test_mistakes_are_one_line(monkeypatch):
     with pytest.raises(UserError, match="no W&B API key"):
         dashboard.main(arguments)
     monkeypatch.setenv("WANDB_API_KEY", API_KEY)
-    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")

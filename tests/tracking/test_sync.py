@@ -119,7 +119,6 @@ def test_mistakes_are_one_line(offline_run: Path, tmp_path: Path, monkeypatch):
     with pytest.raises(UserError, match=r"no W&B API key .*wandb login"):
         sync.main([run])
     monkeypatch.setenv("WANDB_API_KEY", API_KEY)
-    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
