@@ -148,7 +148,7 @@ def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threa
 def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
     """The hash of everything that decides a run's numbers; test files count by name and size."""
     evaluation = asdict(config.evaluation)
-    for key in ("maps", "cases", "spill_gb"):
+    for key in ("maps", "cases", "spill_gb", "diagnostics"):
         del evaluation[key]
     return hash_key(
         {

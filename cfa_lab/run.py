@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cfa_lab import checkpoint
+from cfa_lab import checkpoint, diagnostics
 from cfa_lab.config import Config
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
 from cfa_lab.fitting import fit_pyramid
@@ -100,11 +100,14 @@ def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResul
         with timing.measure("evaluation"):
             result = _evaluate(config, prepared, detector, last=True)
         result = _with_best_epochs(config, folder, result, trackers)
+        with timing.measure("diagnostics"):
+            diagnosis = _diagnose(config, prepared, folder, detector)
         with timing.measure("files"):
             predictions, panels, figures = _write_results(
                 config, prepared, folder, detector.cpu(), result
             )
-        trackers.finish(_outcome(folder, result, predictions, panels, timing))
+            outcome = _outcome(folder, result, predictions, panels, timing, diagnosis)
+            trackers.finish(outcome)
         checkpoint.remove_state(folder)
         write_record(
             folder,
@@ -254,20 +257,42 @@ def _visible_alpha(config: Config) -> float | None:
     return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None
 
 
+def _diagnose(
+    config: Config, prepared: Preparation, folder: Path, detector: Detector
+) -> dict[str, Any] | None:
+    """Write what the hyperspheres became; None where the configuration asks for no such thing."""
+    table = prepared.table
+    samples = diagnostics.choose_samples(table.test, config.evaluation.diagnostics)
+    if not samples:
+        return None
+    record = diagnostics.summarise(
+        diagnostics.patch_distances(detector, prepared.extractor, table, samples),
+        num_images=len(samples),
+        num_entries=len(detector.bank),
+        radius=float(detector.radius),
+        squared=config.loss.squared,
+        alpha=_visible_alpha(config),
+    )
+    diagnostics.write_diagnostics(folder, record)
+    return record
+
+
 def _outcome(
     folder: Path,
     result: Evaluation,
     predictions: list[dict[str, Any]],
     panels: list[Panel],
     timing: Timing,
+    diagnosis: dict[str, Any] | None,
 ) -> Outcome:
     return Outcome(
         metrics=result.metrics | result.oracle,
         predictions=predictions,
         panels=panels,
-        curves=result.curves,
+        curves=result.curves | (diagnostics.curves(diagnosis) if diagnosis else {}),
         timing=timing.seconds,
         model=[folder / checkpoint.MODEL, folder / checkpoint.MODEL_DESCRIPTION],
+        diagnostics=diagnostics.scalars(diagnosis) if diagnosis else {},
     )
 
 

@@ -14,6 +14,7 @@ RESULTS = (
     "metrics.json",
     "predictions.csv",
     "evaluations.csv",
+    "diagnostics.json",
     checkpoint.MODEL,
     checkpoint.MODEL_DESCRIPTION,
     "figures",

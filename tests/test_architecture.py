@@ -16,7 +16,7 @@ LAYERS = [
     {"parts", "listeners"},
     {"checkpoint", "maps", "fitting", "figures", "progress", "results"},
     {"evaluation", "preparation"},
-    {"pictures", "run_folder"},
+    {"pictures", "run_folder", "diagnostics"},
     {"run"},
     {"cli", "bench", "cache"},
     {"__main__"},

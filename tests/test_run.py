@@ -52,6 +52,7 @@ def test_the_folder_is_complete(done):
         "metrics.json",
         "history.csv",
         "predictions.csv",
+        "diagnostics.json",
         "model.safetensors",
         "model.json",
         "figures",

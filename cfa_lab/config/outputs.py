@@ -26,6 +26,8 @@ class Evaluation:
     """Share of normal scores meant to stay below, for `quantile` and `extreme_value`."""
     num_sd: float = MISSING
     """k of mean + k sd, for `mean_sd`."""
+    diagnostics: int = MISSING
+    """Test images whose patches tell how the hyperspheres are used; 0 looks at none."""
     cases: int = MISSING
     """Images a group in the figures of worst and typical cases."""
     maps: bool = MISSING
@@ -34,6 +36,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         at_least("evaluation.every", self.every, 0)
         at_least("evaluation.cases", self.cases, 0)
+        at_least("evaluation.diagnostics", self.diagnostics, 0)
         at_least("evaluation.resamples", self.resamples, 0)
         at_least("evaluation.spill_gb", self.spill_gb, 0)
         one_of("evaluation.threshold", self.threshold, "quantile", "mean_sd", "extreme_value")

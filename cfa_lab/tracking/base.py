@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -47,7 +47,8 @@ class Outcome:
     `metrics` has keys `test/...`, `threshold/...` and `oracle/...`, None where undefined; a row of
     `predictions` has the keys `path`, `label`, `defect`, `score` and `decision` (None without a
     threshold); `timing` has keys `time/..._seconds`; `model` names the files that hold the fitted
-    detector, which nobody changes once the run has ended.
+    detector, which nobody changes once the run has ended; `diagnostics` has keys `diagnostics/...`,
+    None where there was nothing to count.
     """
 
     metrics: Mapping[str, float | None]
@@ -56,6 +57,7 @@ class Outcome:
     curves: Mapping[str, Curve]
     timing: Mapping[str, float]
     model: Sequence[Path] = ()
+    diagnostics: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class Tracker:

@@ -154,7 +154,8 @@ class WandbTracker(Tracker):
 
     def _report(self, outcome: Outcome) -> None:
         assert self._run
-        self._run.summary.update(_defined({**outcome.metrics, **outcome.timing}))
+        numbers = {**outcome.metrics, **outcome.diagnostics, **outcome.timing}
+        self._run.summary.update(_defined(numbers))
         self._run.log({"predictions": predictions_table(self._wandb, outcome.predictions)})
         if self.images and outcome.panels:
             self._run.log({"panels": panels_table(self._wandb, outcome.panels)})

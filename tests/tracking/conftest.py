@@ -71,4 +71,5 @@ def outcome() -> Outcome:
         panels=panels,
         curves={"image_roc": curve},
         timing={"time/fit_seconds": 1.5},
+        diagnostics={"diagnostics/bank_used_ratio": 0.5, "diagnostics/defect_inside_one": None},
     )

@@ -82,6 +82,7 @@ def test_without_a_key_a_run_is_complete_offline_and_silent(
         "test/image_auroc": 0.75,
         "oracle/image_f1": 0.5,
         "time/fit_seconds": 1.5,
+        "diagnostics/bank_used_ratio": 0.5,
     }
     assert (final["predictions"]["nrows"], final["panels"]["nrows"]) == (2, 2)
     assert final["image_roc_table"]["nrows"] <= 500
