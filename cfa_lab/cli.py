@@ -36,6 +36,7 @@ SUBCOMMANDS = {
     "bench": "cfa_lab.bench",
     "cache": "cfa_lab.cache",
     "dashboard": "cfa_lab.tracking.dashboard",
+    "report": "cfa_lab.results.report",
     "sync": "cfa_lab.tracking.sync",
 }
 """Word -> module whose `main(arguments)` serves it."""

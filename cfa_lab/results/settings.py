@@ -1,0 +1,106 @@
+"""What a study varies: the configuration keys in which its runs differ, and names for settings."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NOT_SETTINGS = (
+    "category",
+    "seed",
+    "device",
+    "resume",
+    "dataset.name",
+    "dataset.layout",
+    "dataset.root",
+    "features.cache",
+    "features.folder",
+    "features.max_gb",
+    "features.memory_gb",
+    "features.workers",
+    "features.batch_size",
+    "trainer.num_threads",
+    "evaluation.cases",
+    "evaluation.diagnostics",
+    "evaluation.every",
+    "evaluation.maps",
+    "evaluation.resamples",
+    "evaluation.spill_gb",
+    "tracker",
+)
+"""Keys, or groups of keys, that say on what, where and how often, but not with which method."""
+
+TELLING = ("preset", "backbone.name", "loss.K", "loss.J", "loss.alpha", "loss.r")
+"""Keys that name a setting first; others only where these do not tell settings apart."""
+
+ONLY_SETTING = "all runs"
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys; lists and empty groups become JSON text."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            is_leaf = value is None or isinstance(value, str | int | float)
+            flat[f"{prefix}{key}"] = value if is_leaf else json.dumps(value)
+    return flat
+
+
+def is_setting(key: str) -> bool:
+    """Whether a dotted key can make a setting."""
+    return not any(key == other or key.startswith(f"{other}.") for other in NOT_SETTINGS)
+
+
+def varying_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fewest keys that tell all settings of these flat configurations apart, in their order.
+
+    A key that only follows another one (`backbone.model` follows `backbone.name`) is left out.
+    """
+    known = dict.fromkeys(key for config in configs for key in config if is_setting(key))
+    ordered = [key for key in TELLING if key in known] + [
+        key for key in known if key not in TELLING
+    ]
+    varying = [key for key in ordered if len({_token(c, key) for c in configs}) > 1]
+    wanted = len({tuple(_token(config, key) for key in varying) for config in configs})
+    chosen: list[str] = []
+    groups = [()] * len(configs)
+    for key in varying:
+        finer = [(*group, _token(c, key)) for group, c in zip(groups, configs, strict=True)]
+        if len(set(finer)) > len(set(groups)):
+            chosen, groups = [*chosen, key], finer
+        if len(set(groups)) == wanted:
+            break
+    return chosen
+
+
+def label(config: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """A setting's name, as one would type it: `loss.K=3 loss.J=0`."""
+    return " ".join(f"{key}={_token(config, key)}" for key in keys) or ONLY_SETTING
+
+
+def order(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
+    """What to sort settings by: numbers as numbers, before text, nothing first."""
+    return tuple(_rank(config.get(key)) for key in keys)
+
+
+def show(value: Any) -> str:
+    """A value as YAML has it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _token(config: Mapping[str, Any], key: str) -> str:
+    # a key that an older run does not know is a value of its own; 1 and 1.0 are the same setting
+    return show(config[key]) if key in config else "(absent)"
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    if value is None:
+        return 0, 0.0, ""
+    if isinstance(value, int | float):
+        return 1, float(value), ""
+    return 2, 0.0, str(value)

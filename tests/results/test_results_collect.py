@@ -1,0 +1,125 @@
+"""Which folders are runs, what becomes of each, and what their settings are called."""
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import write_run, write_study
+
+from cfa_lab.errors import UserError
+from cfa_lab.results.collect import collect
+from cfa_lab.results.settings import flatten, label, varying_keys
+
+
+def kinds(study) -> dict[str, tuple[str, str]]:
+    return {left.folder.name: (left.kind, left.reason) for left in study.left_out}
+
+
+def test_runs_are_found_at_any_depth_and_given_twice_count_once(tmp_path: Path):
+    write_study(tmp_path / "multirun" / "day", categories=2, seeds=2)
+    write_run(tmp_path / "outputs" / "lone", category="category0", seed=7)
+    write_run(tmp_path / "outputs" / "lone" / "wandb" / "copy")
+    study = collect([tmp_path, tmp_path / "multirun", tmp_path / "outputs" / "lone"])
+    assert len(study.runs) == 9
+    assert study.left_out == []
+    assert study.settings == ["loss.K=1", "loss.K=3"]
+    assert study.categories == ["category0", "category1"]
+    assert study.cells("test/image_auroc")["loss.K=3"]["category0"][7] == 0.9
+    assert ("loss.K=1", "category1", 7) in study.missing()
+
+
+def test_what_does_not_count_is_named_with_its_reason(tmp_path: Path):
+    write_run(tmp_path / "good")
+    write_run(tmp_path / "failed", status="failed", seed=1)
+    (write_run(tmp_path / "unfinished", seed=2) / "metrics.json").unlink()
+    (write_run(tmp_path / "damaged", seed=3) / "metrics.json").write_text('{"schema": 1, ')
+    (write_run(tmp_path / "foreign", seed=4) / "metrics.json").write_text('{"loss": 3}')
+    (write_run(tmp_path / "list", seed=5) / "metrics.json").write_text("[1, 2]")
+    bytes_path = write_run(tmp_path / "bytes", seed=6) / "metrics.json"
+    bytes_path.write_bytes(b"\xff\xfe")
+    emptied = json.loads((write_run(tmp_path / "emptied", seed=7) / "metrics.json").read_text())
+    emptied["config"] = {}
+    (tmp_path / "emptied" / "metrics.json").write_text(json.dumps(emptied))
+    study = collect([tmp_path])
+    assert [run.folder.name for run in study.runs] == ["good"]
+    found = kinds(study)
+    assert found["failed"] == ("failed", "the disk is full")
+    assert found["unfinished"][0] == "unfinished"
+    for name in ("damaged", "foreign", "list", "bytes", "emptied"):
+        assert found[name][0] == "unreadable", name
+
+
+def test_repeated_runs_count_once_and_differing_ones_are_told(tmp_path: Path):
+    write_run(tmp_path / "a", run_key="k", value=0.9)
+    write_run(tmp_path / "b", run_key="k", value=0.9)
+    write_run(tmp_path / "c", run_key="k", value=0.8)
+    write_run(tmp_path / "d", run_key="other", value=0.7)
+    study = collect([tmp_path])
+    assert [run.folder.name for run in study.runs] == ["a"]
+    found = kinds(study)
+    assert found["b"][0] == "repeated" and "other numbers" not in found["b"][1]
+    assert "other numbers" in found["c"][1]
+    assert "other images, weights or threads" in found["d"][1]
+
+
+def test_order_does_not_depend_on_where_runs_lie(tmp_path: Path):
+    for place, names in (("one", "abcd"), ("two", "dcba")):
+        for name, (seed, K) in zip(names, [(0, 10), (1, 10), (0, 2), (1, 2)], strict=True):
+            write_run(tmp_path / place / name, seed=seed, config={"loss.K": K})
+    studies = [collect([tmp_path / place]) for place in ("one", "two")]
+    for study in studies:
+        assert study.settings == ["loss.K=2", "loss.K=10"]
+        assert [(run.setting, run.seed) for run in study.runs] == [
+            ("loss.K=2", 0),
+            ("loss.K=2", 1),
+            ("loss.K=10", 0),
+            ("loss.K=10", 1),
+        ]
+
+
+def test_categories_of_several_data_sets_do_not_mix(tmp_path: Path):
+    write_run(tmp_path / "a", category="wood")
+    write_run(tmp_path / "b", category="wood", config={"dataset.name": "other"})
+    study = collect([tmp_path])
+    assert study.categories == ["mvtec/wood", "other/wood"]
+    assert study.settings == ["all runs"]
+
+
+def test_a_missing_folder_is_a_users_error(tmp_path: Path):
+    with pytest.raises(UserError, match="is no folder"):
+        collect([tmp_path / "nowhere"])
+
+
+def test_only_keys_that_can_change_a_method_make_settings():
+    configs = [
+        flatten(
+            {
+                "seed": i,
+                "category": "ab"[i],
+                "device": "cpu",
+                "tracker": {"group": str(i)},
+                "dataset": {"root": str(i)},
+                "trainer": {"num_threads": i, "epochs": 30},
+            }
+        )
+        for i in range(2)
+    ]
+    assert varying_keys(configs) == []
+    assert label(configs[0], []) == "all runs"
+
+
+def test_a_key_that_follows_another_is_left_out():
+    names = ["resnet18", "wide_resnet50", "resnet18", "wide_resnet50"]
+    configs = [
+        flatten({"backbone": {"model": f"{name}.tv", "name": name}, "loss": {"K": K}})
+        for name, K in zip(names, [1, 1, 3, 3.0], strict=True)
+    ]
+    keys = varying_keys(configs)
+    assert keys == ["backbone.name", "loss.K"]
+    assert label(configs[3], keys) == "backbone.name=wide_resnet50 loss.K=3"
+
+
+def test_a_key_that_older_runs_lack_is_a_setting_of_its_own():
+    configs = [{"loss.K": 3}, {"loss.K": 3, "loss.new": None}]
+    assert varying_keys(configs) == ["loss.new"]
+    assert [label(c, ["loss.new"]) for c in configs] == ["loss.new=(absent)", "loss.new=null"]
