@@ -7,7 +7,7 @@ from cfa_lab.results import charts
 from cfa_lab.results.findings import Comparison, metric_name
 from cfa_lab.results.sheets import head, sheet
 from cfa_lab.results.statements import beside_the_paper, statements
-from cfa_lab.results.statistics import Summary, best_setting
+from cfa_lab.results.statistics import Summary
 from cfa_lab.results.tables import MACRO, percent
 
 MOST_ROWS = 300
@@ -16,17 +16,16 @@ MOST_DOTS = 40
 
 def comparison(found: Comparison) -> str:
     """Heat map, dots, statements and parallel coordinates of one metric."""
-    best = best_setting(found.study.cells(found.metric))
     return (
-        _heat_map(found, best)
+        _heat_map(found)
         + _dots(found)
-        + statements(found, best)
+        + statements(found)
         + _coordinates(found)
         + beside_the_paper(found)
     )
 
 
-def _heat_map(found: Comparison, best: str | None) -> str:
+def _heat_map(found: Comparison) -> str:
     study, table = found.study, found.table
     places = [MACRO, *study.categories]
     means = [summary.mean for row in table.values() for summary in row.values()]
@@ -38,7 +37,7 @@ def _heat_map(found: Comparison, best: str | None) -> str:
         row = table[setting]
         name = (
             f"<strong>{escape(setting)}</strong> <em>best</em>"
-            if setting == best
+            if setting == found.best
             else escape(setting)
         )
         cells = "".join(

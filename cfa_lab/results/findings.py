@@ -22,6 +22,8 @@ class Comparison:
     table: Table
     differences: Sequence[Difference]
     baseline: str
+    best: str | None
+    """The setting whose advantage over every other one the intervals support."""
     search: Search
 
 

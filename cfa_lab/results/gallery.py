@@ -55,6 +55,6 @@ def _load(run: Run, name: str, caption: str) -> Picture | None:
         return None
     image.thumbnail((LONGEST_SIDE, 4 * LONGEST_SIDE))
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80)
+    image.save(buffer, "WEBP", quality=80, method=2)
     text = base64.b64encode(buffer.getvalue()).decode()
     return Picture(run=run, caption=caption, uri=f"data:image/webp;base64,{text}", size=image.size)

@@ -11,7 +11,7 @@ from cfa_lab.results.findings import Comparison
 from cfa_lab.results.gallery import choose_pictures
 from cfa_lab.results.page import write_page
 from cfa_lab.results.selection import Search, check_search
-from cfa_lab.results.statistics import compare_all
+from cfa_lab.results.statistics import best_setting, compare_all
 from cfa_lab.results.tables import has_pyarrow, summarise, write_results, write_tables
 
 
@@ -62,6 +62,7 @@ def write_report(
     """Write all files of a report into an existing folder; returns them, the page first."""
     summaries = {metric: summarise(study, metric) for metric in study.metrics}
     differences = {metric: compare_all(study.cells(metric), baseline) for metric in study.metrics}
+    best = {metric: best_setting(study.cells(metric)) for metric in study.metrics}
     comparisons = [
         Comparison(
             study=study,
@@ -69,12 +70,15 @@ def write_report(
             table=summaries[metric],
             differences=differences[metric],
             baseline=baseline,
+            best=best[metric],
             search=search,
         )
         for metric in study.metrics
     ]
     page = output / "report.html"
-    tables = write_results(study, output) + write_tables(study, output, summaries, differences)
+    tables = write_results(study, output) + write_tables(
+        study, output, summaries, differences, best
+    )
     write_page(page, study, comparisons, list(choose_pictures(study, num_pictures)), title=title)
     return [page, *tables]
 

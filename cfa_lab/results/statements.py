@@ -11,12 +11,12 @@ from cfa_lab.results.statistics import ALL_PAIRS_UP_TO, LEAST_CASES, MOST_COMPAR
 from cfa_lab.results.tables import percent
 
 
-def statements(found: Comparison, best: str | None) -> str:
+def statements(found: Comparison) -> str:
     """Who differs from whom, and the winner, as far as the intervals support it."""
     parts = ["<h3>Differences</h3>"]
     winner = choose_winner(found.study, found.metric, found.search)
     if winner:
-        parts.append(_winner(winner, best))
+        parts.append(_winner(winner, found.best))
     if not found.differences:
         return "".join([*parts, "<p>Nothing to compare: no two settings share a category.</p>"])
     num_settings = len([row for row in found.table.values() if row])

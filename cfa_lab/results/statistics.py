@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -212,23 +213,36 @@ def _interval(groups: Sequence[tuple[np.ndarray, ...]]) -> tuple[float, float]:
     """
     if len(groups) < 2 and all(len(part) < 2 for group in groups for part in group):
         return math.nan, math.nan
-    rng = np.random.default_rng(0)  # always the same draws: a report made twice is the same report
-    categories = rng.integers(len(groups), size=(NUM_RESAMPLES, len(groups)))  # (r, c)
     total = np.zeros(NUM_RESAMPLES)
-    for parts in zip(*groups, strict=True):
-        counts = np.array([len(part) for part in parts])
-        padded = np.zeros((len(parts), counts.max()))  # (c, s)
+    for i, parts in enumerate(zip(*groups, strict=True)):
+        counts = tuple(len(part) for part in parts)
+        padded = np.zeros((len(parts), max(counts)))  # (c, s)
         for row, part in zip(padded, parts, strict=True):
             row[: len(part)] = part
-        number = counts[categories][..., None]  # (r, c, 1)
-        uniform = rng.random((*categories.shape, counts.max()))
-        drawn = padded[categories[..., None], (uniform * number).astype(int)]  # (r, c, s)
-        drawn[np.broadcast_to(np.arange(counts.max()) >= number, drawn.shape)] = 0
-        total += (drawn.sum(2) / number[..., 0]).mean(1)
+        place, weight = _draws(counts, stream=i)
+        total += (padded.ravel()[place] * weight).sum(1)
     num_cases = len(groups) if len(groups) > 1 else min(len(part) for part in groups[0])
     tail = _tail(max(2, num_cases))
     low, high = np.quantile(total, [tail, 1 - tail])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=16)  # most comparisons of a study have the same seeds in the same categories
+def _draws(counts: tuple[int, ...], *, stream: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which values each resample draws and how much each weighs, both (r, c * s).
+
+    `counts` are the c categories' numbers of seeds, at most s; places are those of a table (c, s).
+    Categories are the same for all streams, seeds within them are not. Always the same draws, so
+    that a report made twice is the same report.
+    """
+    num_categories, most = len(counts), max(counts)
+    size = (NUM_RESAMPLES, num_categories)
+    categories = np.random.default_rng(0).integers(num_categories, size=size)  # (r, c)
+    number = np.array(counts)[categories][..., None]  # (r, c, 1)
+    uniform = np.random.default_rng([1, stream]).random((*size, most))
+    place = categories[..., None] * most + (uniform * number).astype(int)  # (r, c, s)
+    weight = (np.arange(most) < number) / number / num_categories
+    return place.reshape(len(place), -1), weight.reshape(len(weight), -1)
 
 
 def _tail(num_cases: int) -> float:

@@ -14,7 +14,6 @@ from cfa_lab.results.collect import Study
 from cfa_lab.results.statistics import (
     Difference,
     Summary,
-    best_setting,
     summarise_cell,
     summarise_macro,
 )
@@ -85,6 +84,7 @@ def write_tables(
     output: Path,
     summaries: Mapping[str, Mapping[str, Mapping[str, Summary]]],
     differences: Mapping[str, Sequence[Difference]],
+    best: Mapping[str, str | None],
 ) -> list[Path]:
     """Write `summary.csv`, `differences.csv`, `tables.md` and `tables.tex`."""
     paths = [
@@ -95,7 +95,6 @@ def write_tables(
     ):
         with replacing(path) as partial:
             frame.to_csv(partial, index=False)
-    best = {metric: best_setting(study.cells(metric)) for metric in summaries}
     places = [*study.categories, MACRO]
     write_atomically(
         paths[2],

@@ -50,7 +50,7 @@ def test_results_hold_every_counted_run(output: Path, study_root: Path):
     row = frame[(frame.category == "category3") & (frame.seed == 1) & (frame["loss.K"] == 3)]
     record = json.loads((study_root / "c3-s1-K3" / "metrics.json").read_text())
     assert row[AUROC].item() == record["metrics"][AUROC]
-    assert frame[frame.seed == 9][AUROC].isna().all()
+    assert frame.loc[frame.seed == 9, AUROC].isna().all()
 
 
 def test_parquet_holds_the_same(output: Path):

@@ -19,6 +19,14 @@ from cfa_lab.results.statistics import (
 )
 
 
+@pytest.fixture(autouse=True)
+def fresh_draws():
+    """Draws of another number of resamples must not be taken for these."""
+    statistics._draws.cache_clear()
+    yield
+    statistics._draws.cache_clear()
+
+
 def grid(
     *settings: float, categories: int = 8, seeds: int = 3, noise: float = 0.004, seed: int = 0
 ):
