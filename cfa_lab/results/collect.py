@@ -1,6 +1,7 @@
 """Run folders as a study: all of them found, sorted by what became of them, each counted once."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ class Run:
     @property
     def seed(self) -> int:
         return self.config["seed"]
+
+    @property
+    def files(self) -> Path:
+        """Where history, diagnostics and figures lie: a reused run's record has them elsewhere."""
+        origin = self.record.get("reused_from")
+        return self.folder / origin if isinstance(origin, str) else self.folder
 
 
 @dataclass(frozen=True)
@@ -164,13 +171,18 @@ def _problem(folder: Path, record: Any) -> LeftOut | None:
         and isinstance(config.get("category"), str)
         and isinstance(config.get("seed"), int)
         and isinstance(metrics, dict)
-        and all(value is None or isinstance(value, int | float) for value in metrics.values())
+        and all(value is None or _is_number(value) for value in metrics.values())
     ):
         return LeftOut(folder, "unreadable", "metrics.json lacks category, seed or metrics")
     return None
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _once(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
+    runs = sorted(runs, key=lambda run: bool(run.record.get("reused_from")))  # the original first
     by_key: dict[str, Run] = {}
     by_place: dict[tuple[str, str, int], Run] = {}
     repeated = []

@@ -49,7 +49,7 @@ def _load(run: Run, name: str, caption: str) -> Picture | None:
     from PIL import Image
 
     try:
-        with Image.open(run.folder / "figures" / name) as opened:
+        with Image.open(run.files / "figures" / name) as opened:
             image = opened.convert("RGB")
     except OSError:  # not drawn, for instance without a normal test image, or damaged
         return None

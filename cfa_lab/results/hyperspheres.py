@@ -32,8 +32,8 @@ def training(study: Study) -> str:
         runs = [run for run in study.runs if run.category == category]
         shown = _some(runs)
         note = f"<p>{len(shown)} of {len(runs)} runs.</p>" if len(shown) < len(runs) else ""
-        traces = [(run, read_trace(run.folder)) for run in shown]
-        found = [(run, d) for run in runs if (d := read_diagnostics(run.folder)) is not None]
+        traces = [(run, read_trace(run.files)) for run in shown]
+        found = [(run, d) for run in runs if (d := read_diagnostics(run.files)) is not None]
         body = (
             _legend({run.setting for run in shown}, colours)
             + note

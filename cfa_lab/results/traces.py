@@ -10,6 +10,12 @@ from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 NUM_POINTS = 40
 
+DIAGNOSTICS = {
+    *("num_images", "radius", "border_distance", "sqrt_alpha", "inside", "median_distance"),
+    *("bank", "histogram"),
+}
+"""What this version's `diagnostics.json` holds and the page shows."""
+
 Trace = dict[str, list[float]]
 """Column of `history.csv` -> its values at the kept steps; `step` among them."""
 
@@ -45,4 +51,10 @@ def read_diagnostics(folder: Path) -> dict[str, Any] | None:
         record = json.loads((folder / "diagnostics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("schema") == 1 else None
+    if (
+        not isinstance(record, dict)
+        or record.get("schema") != 1
+        or not record.keys() >= DIAGNOSTICS
+    ):
+        return None
+    return record

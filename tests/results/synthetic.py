@@ -1,6 +1,10 @@
-"""Run folders as a study would leave them, made without training."""
+"""Run folders as a study would leave them, made without training.
+
+`python tests/results/synthetic.py FOLDER` writes 1000 of them, for measuring the report.
+"""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,7 +124,7 @@ def write_study(
                     root / f"c{c}-s{seed}-K{K}",
                     category=f"category{c}",
                     seed=seed,
-                    value=float(value),
+                    value=min(1.0, float(value)),
                     config={"loss.K": K},
                     **values,
                 )
@@ -136,3 +140,12 @@ def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(group, {})
         place[name] = value
     return nested
+
+
+if __name__ == "__main__":
+    runs = Path(sys.argv[1])
+    write_study(
+        runs, categories=15, Ks=tuple(range(1, 23)), gain=0.004, num_steps=1500, pictures=True
+    )
+    for i in range(10):
+        write_run(runs / f"failed-{i}", status="failed")

@@ -8,7 +8,9 @@ from synthetic import write_run, write_study
 
 from cfa_lab.errors import UserError
 from cfa_lab.results.collect import collect
+from cfa_lab.results.gallery import choose_pictures
 from cfa_lab.results.settings import flatten, label, varying_keys
+from cfa_lab.results.traces import read_diagnostics, read_trace
 
 
 def kinds(study) -> dict[str, tuple[str, str]]:
@@ -123,3 +125,32 @@ def test_a_key_that_older_runs_lack_is_a_setting_of_its_own():
     configs = [{"loss.K": 3}, {"loss.K": 3, "loss.new": None}]
     assert varying_keys(configs) == ["loss.new"]
     assert [label(c, ["loss.new"]) for c in configs] == ["loss.new=(absent)", "loss.new=null"]
+
+
+def test_a_reused_run_gives_way_to_its_original_and_borrows_its_files(tmp_path: Path):
+    write_run(tmp_path / "b-original", run_key="k", pictures=True)
+    reused = write_run(tmp_path / "a-reused", run_key="k")
+    record = json.loads((reused / "metrics.json").read_text())
+    (reused / "metrics.json").write_text(json.dumps(record | {"reused_from": "../b-original"}))
+    (reused / "history.csv").unlink()
+    both = collect([tmp_path])
+    assert [run.folder.name for run in both.runs] == ["b-original"]
+    (alone,) = collect([reused]).runs
+    assert alone.files.resolve() == (tmp_path / "b-original").resolve()
+    assert len(list(choose_pictures(collect([reused]), 9))) == 2
+    assert read_trace(alone.files)["step"]
+
+
+def test_numbers_that_are_none_make_a_record_unreadable(tmp_path: Path):
+    folder = write_run(tmp_path / "run")
+    text = (folder / "metrics.json").read_text()
+    (folder / "metrics.json").write_text(text.replace('"test/image_auroc": 0.9', '"test/x": NaN'))
+    assert kinds(collect([tmp_path]))["run"][0] == "unreadable"
+
+
+def test_diagnostics_of_another_version_are_none(tmp_path: Path):
+    folder = write_run(tmp_path / "run")
+    assert read_diagnostics(folder)
+    for text in ('{"schema": 2}', '{"schema": 1, "radius": 3}', "[]", "{"):
+        (folder / "diagnostics.json").write_text(text)
+        assert read_diagnostics(folder) is None
