@@ -85,7 +85,8 @@ def _traces(
             for run, trace in traces
             if trace
         ]
-        marks = [(limit, ROOT_ALPHA) for limit in limits] if column == "train/radius" else []
+        marks = [(limit, f"{ROOT_ALPHA} = {limit:.3g}") for limit in limits]
+        marks = marks if column == "train/radius" else []
         low = None if column == "train/loss" else 0.0
         high = 1.0 if "active" in column else None
         drawn.append(

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from cfa_lab.errors import UserError
 from cfa_lab.results.collect import Run, Study
-from cfa_lab.results.statistics import Summary, summarise_macro, summarise_mean
+from cfa_lab.results.statistics import (
+    Summary,
+    summarise_macro,
+    summarise_mean,
+    with_all_categories,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +42,12 @@ class Winner:
 
 
 def choose_winner(study: Study, metric: str, search: Search) -> Winner | None:
-    """The best of a metric on what the search saw; None where there is no choice."""
+    """The best of a metric on what the search saw; None where there is no choice.
+
+    Only settings with all categories that the search saw can win.
+    """
     seen = study.cells(metric, [run for run in study.runs if search.saw(run)])
-    there = {setting: categories for setting, categories in seen.items() if categories}
+    there = {setting: seen[setting] for setting in with_all_categories(seen) if seen[setting]}
     if len(there) < 2:
         return None
     best = max(there, key=lambda setting: summarise_mean(there[setting]))

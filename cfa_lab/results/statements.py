@@ -58,8 +58,8 @@ def _difference_row(difference: Difference) -> str:
         f'<th scope="row">{escape(d.a)}</th><td>{escape(d.b)}</td>'
         f'<td class="number" data-value="{d.mean:.8f}">{100 * d.mean:+.2f}</td>'
         f'<td class="number" data-value="{_sortable(d.low)}">{interval}</td>'
-        f'<td class="{d.verdict}">A {d.verdict}</td>'
-    ).replace("A inconclusive", "inconclusive")
+        f'<td class="{d.verdict}">{"A " * (d.verdict != "inconclusive")}{d.verdict}</td>'
+    )
     numbers = (d.num_categories, d.num_pairs, d.num_tested)
     cells += "".join(f'<td class="number" data-value="{n}">{n}</td>' for n in numbers)
     for p in (d.p, d.p_holm):

@@ -161,16 +161,28 @@ def compare_all(cells: Cells, baseline: str) -> list[Difference]:
 
 
 def best_setting(cells: Cells) -> str | None:
-    """The setting whose advantage over every other one the intervals support; None without such."""
-    macro = {setting: summarise_mean(categories) for setting, categories in cells.items()}
-    ranked = sorted((s for s in macro if cells[s]), key=lambda setting: -macro[setting])
-    if len(ranked) < 2:
+    """The setting whose advantage over every other one the intervals support; None without such.
+
+    It must have all categories, or its mean could be high by what it lacks.
+    """
+    macro = {setting: summarise_mean(seeds) for setting, seeds in cells.items() if seeds}
+    ranked = sorted(macro, key=lambda setting: -macro[setting])
+    best = next((setting for setting in ranked if setting in with_all_categories(cells)), None)
+    if best is None or len(ranked) < 2:
         return None
-    for other in ranked[1:]:  # the next best first: it mostly settles the matter
-        difference = compare(cells, ranked[0], other)
+    for other in ranked:  # the highest first: they mostly settle the matter
+        if other == best:
+            continue
+        difference = compare(cells, best, other)
         if difference is None or difference.verdict != "better":
             return None
-    return ranked[0]
+    return best
+
+
+def with_all_categories(cells: Cells) -> list[str]:
+    """The settings that have every category which any setting has."""
+    there = {category for categories in cells.values() for category in categories}
+    return [setting for setting, categories in cells.items() if set(categories) == there]
 
 
 def summarise_mean(categories: Mapping[str, Seeds]) -> float:

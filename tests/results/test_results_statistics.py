@@ -161,6 +161,15 @@ def test_only_a_supported_best_is_best():
     assert best_setting({"a": {}, "b": {}}) is None
 
 
+def test_a_setting_that_lacks_hard_categories_is_not_best():
+    cells = grid(0.80, 0.90, 0.95)
+    hard = sorted(cells["c"], key=lambda category: cells["c"][category][0])[:1]
+    cells["c"] = {c: seeds for c, seeds in cells["c"].items() if c not in hard}
+    assert best_setting(cells) is None  # b has all categories, but c beats it where both are
+    cells["c"] = {c: {s: v - 0.2 for s, v in seeds.items()} for c, seeds in cells["c"].items()}
+    assert best_setting(cells) == "b"
+
+
 def test_few_settings_are_compared_in_pairs_and_many_with_the_baseline():
     few = compare_all(grid(0.8, 0.81, 0.9), "b")
     assert {(d.a, d.b) for d in few} == {("a", "b"), ("c", "b"), ("c", "a")}
