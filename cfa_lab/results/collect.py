@@ -11,7 +11,7 @@ from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.results.record import SCHEMA, read_record
-from cfa_lab.results.settings import flatten, label, order, varying_keys
+from cfa_lab.results.settings import ABSENT, flatten, label, order, varying_keys
 
 INSIDE_RUNS = {".hydra", "wandb", "figures", "maps", ".git", ".venv", "__pycache__"}
 """Folders that hold no runs, and may hold many files."""
@@ -78,7 +78,7 @@ class Study:
     def values(self, setting: str) -> dict[str, Any]:
         """A setting's values of the varying keys."""
         run = next(run for run in self.runs if run.setting == setting)
-        return {key: run.config.get(key) for key in self.keys}
+        return {key: run.config.get(key, ABSENT) for key in self.keys}
 
     def cells(self, metric: str, runs: Iterable[Run] | None = None) -> Cells:
         """The values of a metric, undefined ones left out."""

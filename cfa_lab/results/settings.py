@@ -33,6 +33,8 @@ TELLING = ("preset", "backbone.name", "loss.K", "loss.J", "loss.alpha", "loss.r"
 """Keys that name a setting first; others only where these do not tell settings apart."""
 
 ONLY_SETTING = "all runs"
+ABSENT = "(absent)"
+"""Value of a key that an older run does not know."""
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -95,7 +97,7 @@ def show(value: Any) -> str:
 
 def _token(config: Mapping[str, Any], key: str) -> str:
     # a key that an older run does not know is a value of its own; 1 and 1.0 are the same setting
-    return show(config[key]) if key in config else "(absent)"
+    return show(config[key]) if key in config else ABSENT
 
 
 def _rank(value: Any) -> tuple[int, float, str]:
