@@ -177,7 +177,8 @@ def sample_mask(table: SampleTable, sample: Sample, placement: Placement) -> np.
     """An image's defect mask (H, W) bool; None where a defect image comes without one."""
     if sample.label and not sample.masks:
         return None
-    return load_mask([table.absolute(path) for path in sample.masks], placement.original)
+    paths = [table.absolute(path) for path in sample.masks]
+    return load_mask(paths, placement.original, above=table.mask_above)
 
 
 def _finite(value: float) -> float | None:

@@ -9,7 +9,7 @@ import torch
 
 from cfa_lab.config import Config
 from cfa_lab.data.geometry import Geometry
-from cfa_lab.data.layouts import read_samples
+from cfa_lab.data.layouts import Options, read_samples
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
@@ -80,17 +80,46 @@ def set_threads(num_threads: int | None) -> int:
 
 def read_table(config: Config) -> SampleTable:
     """The samples that a configuration chooses; makes the toy set where it is asked for."""
-    root = Path(config.dataset.root).expanduser().absolute()
-    layout = config.dataset.layout
-    if layout == "toy":
+    values = config.dataset
+    layout, root = made_root(config)
+    table = read_samples(layout, root, config.category, layout_options(config))
+    table = table.limit_train(values.limit_train, values.subset_seed)
+    return table.hold_out(values.validation_fraction, values.subset_seed)
+
+
+def made_root(config: Config) -> tuple[str, Path]:
+    """The layout and the root to read, once what is made on first use has been made."""
+    values = config.dataset
+    root = Path(values.root).expanduser().absolute()
+    if values.layout == "toy":
         from cfa_lab.data.toy import write_toy
 
         write_toy(root)
-        layout = "mvtec"
+        return "mvtec", root
+    if values.layout == "rd_mvtec":
+        from cfa_lab.data.rotated import write_rotated
+
+        if values.made is None:
+            raise UserError("dataset=rd_mvtec writes images; say where with dataset.made=<folder>")
+        made = Path(values.made).expanduser().absolute()
+        return "mvtec", write_rotated(root, made, config.category, seed=values.draw_seed)
+    return values.layout, root
+
+
+def layout_options(config: Config) -> Options:
+    """What the layouts need to know besides the folder."""
     values = config.dataset
-    table = read_samples(layout, root, config.category)
-    table = table.limit_train(values.limit_train, values.subset_seed)
-    return table.hold_out(values.validation_fraction, values.subset_seed)
+    return Options(
+        seed=values.subset_seed,
+        test_fraction=values.test_fraction,
+        split=values.split,
+        images=values.images,
+        index=values.index,
+        normal=None if values.normal is None else tuple(values.normal),
+        normal_test=tuple(values.normal_test),
+        defects=None if values.defects is None else tuple(values.defects),
+        masks=values.masks,
+    )
 
 
 def make_extractor(config: Config, device: torch.device) -> tuple[Extractor, str]:
@@ -155,6 +184,7 @@ def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
             "fit": fit_key,
             "config": {"scoring": asdict(config.scoring), "evaluation": evaluation},
             "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
+            "labels": [[s.path, s.label, s.defect, table.mask_above] for s in table.test],
             "test": {
                 path: _num_bytes(table.absolute(path))
                 for sample in table.test

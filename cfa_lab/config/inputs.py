@@ -47,23 +47,44 @@ class Dataset:
     name: str = MISSING
     """What the data set is called in tables."""
     layout: str = MISSING
-    """The folder layout: `mvtec`, or `toy`, which is made on first use."""
+    """The folder layout: `auto` finds it out; docs/datasets.md has all; `toy` and `rd_mvtec` are
+    made on first use."""
     root: str = MISSING
-    """The folder that holds the categories."""
+    """The folder that holds the categories, or one around it."""
+    test_fraction: float = MISSING
+    """Share of the normal images to test on where the data set has no split; 0 to < 1."""
+    split: str | None = MISSING
+    """Which of several official lists (VisA, Real-IAD); null takes the usual one."""
+    images: str | None = MISSING
+    """Folder of images where there are several sizes (Real-IAD), e.g. `realiad_256`."""
+    index: str = MISSING
+    """Name of the index file, for the layout `csv`."""
+    normal: list[str] | None = MISSING
+    """For the layout `folder`: folders of normal images; null looks for good, normal, ok, free."""
+    normal_test: list[str] = MISSING
+    """Folders of normal images to test on; none draws `test_fraction` of the others."""
+    defects: list[str] | None = MISSING
+    """Folders of defect images, one per kind; null takes all other folders."""
+    masks: str | None = MISSING
+    """Folder of masks; null looks for masks, mask, ground_truth."""
+    made: str | None = MISSING
+    """For `rd_mvtec`: where the turned and cropped images are written."""
+    draw_seed: int = MISSING
+    """Seed of the turns and crops of `rd_mvtec`."""
     limit_train: int | None = MISSING
     """Use only this many training images, drawn by `subset_seed`; null uses all."""
     subset_seed: int = MISSING
-    """Seed of every draw of images: subsets and held-out parts."""
+    """Seed of every draw of images: subsets, held-out parts, splits that the data set lacks."""
     validation_fraction: float = MISSING
     """Share of the training images held out to set thresholds without anomalies; 0 to < 1."""
 
     def __post_init__(self) -> None:
         at_least("dataset.limit_train", self.limit_train, 1)
         at_least("dataset.subset_seed", self.subset_seed, 0)
-        if not 0 <= self.validation_fraction < 1:
-            raise UserError(
-                f"dataset.validation_fraction is {self.validation_fraction}; allowed: 0 to below 1"
-            )
+        at_least("dataset.draw_seed", self.draw_seed, 0)
+        for key in ("validation_fraction", "test_fraction"):
+            if not 0 <= getattr(self, key) < 1:
+                raise UserError(f"dataset.{key} is {getattr(self, key)}; allowed: 0 to below 1")
 
 
 @dataclass(kw_only=True)

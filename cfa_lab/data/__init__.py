@@ -8,8 +8,9 @@ from cfa_lab.data.images import (
     load_batch,
     load_image,
     load_mask,
+    load_mask_channels,
 )
-from cfa_lab.data.layouts import LAYOUTS, categories, read_samples
+from cfa_lab.data.layouts import LAYOUTS, Options, categories, read_samples
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.data.toy import TOY_CATEGORIES, write_toy
 
@@ -18,6 +19,7 @@ __all__ = [
     "TOY_CATEGORIES",
     "Geometry",
     "LoadedImage",
+    "Options",
     "Placement",
     "Sample",
     "SampleTable",
@@ -27,6 +29,7 @@ __all__ = [
     "load_batch",
     "load_image",
     "load_mask",
+    "load_mask_channels",
     "read_samples",
     "write_toy",
 ]

@@ -55,23 +55,44 @@ def load_image(path: Path, geometry: Geometry) -> LoadedImage:
     return LoadedImage(pixels, plan.placement)
 
 
-def load_mask(paths: Sequence[Path], original: Size) -> np.ndarray:
-    """The union of an image's masks, (H, W) bool, true where any of them is not zero.
+def load_mask(paths: Sequence[Path], original: Size, *, above: int = 0) -> np.ndarray:
+    """The union of an image's masks, (H, W) bool, true where any of them has a value over `above`.
 
     `original` is the size of the image, (H, W). No mask at all gives no defect pixel. Raises
     `UserError` for a mask of another size than its image's and for one that cannot be read.
     """
-    union = np.zeros(original, dtype=bool)
+    if not paths:
+        return np.zeros(original, dtype=bool)
+    return np.logical_or.reduce(load_mask_channels(paths, original, above=above))
+
+
+def load_mask_channels(
+    paths: Sequence[Path], original: Size | None = None, *, above: int = 0
+) -> np.ndarray:
+    """An image's masks each for itself, (n, H, W) bool: the defects of a MVTec LOCO image.
+
+    `original` is the size that all must have; None checks nothing but that they agree.
+    """
+    channels = []
     for path in paths:
         with _reading("mask", path), Image.open(path) as file:
-            mask = _is_set(ImageOps.exif_transpose(file))
+            mask = _exceeds(ImageOps.exif_transpose(file), above)
+        original = original or mask.shape
         if mask.shape != original:
+            turned = (
+                "; one of the two has EXIF data that turn it" if _turned(mask, original) else ""
+            )
             raise UserError(
                 f"mask {path} is {mask.shape[0]} x {mask.shape[1]} pixels (height x width), its "
-                f"image {original[0]} x {original[1]}; masks must have the size of their image"
+                f"image {original[0]} x {original[1]}; masks must have the size of their "
+                f"image{turned}"
             )
-        union |= mask
-    return union
+        channels.append(mask)
+    return np.stack(channels)
+
+
+def _turned(mask: np.ndarray, original: Size) -> bool:
+    return mask.shape == original[::-1]
 
 
 def load_batch(paths: Sequence[Path], geometry: Geometry, *, workers: int) -> list[LoadedImage]:
@@ -136,11 +157,14 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _is_set(image: Image.Image) -> np.ndarray:
-    """Which pixels of a mask are not zero, (H, W) bool, whatever its mode; alpha does not count."""
-    if image.mode.startswith(("I", "F")):
+def _exceeds(image: Image.Image, above: int) -> np.ndarray:
+    """Pixels of a mask over a value, (H, W) bool, whatever its mode; alpha does not count.
+
+    A value over 0 is one of the file's own; any other is one of 8 bits.
+    """
+    if image.mode.startswith(("I", "F")) and not above:
         return np.greater(np.asarray(image), 0)
-    return np.logical_or.reduce(np.asarray(_as_rgb(image)), axis=2)
+    return np.logical_or.reduce(np.greater(np.asarray(_as_rgb(image)), above), axis=2)
 
 
 def _slices(box: Box) -> tuple[slice, slice]:

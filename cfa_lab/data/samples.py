@@ -34,12 +34,20 @@ class Sample:
 class SampleTable:
     """The images of one category, sorted by path.
 
-    Raises `UserError` for a path that leaves the root, is listed twice or is no valid text.
+    `layout` and `split_rule` say how the folder was read and who divided it; `drawn` tells that the
+    division is not the data set's own. A mask is defect where its values are above `mask_above`;
+    `unused_masks` are mask files that belong to no image. Raises `UserError` for a path that leaves
+    the root, is listed twice or is no valid text.
     """
 
     root: Path
     category: str
     samples: tuple[Sample, ...]
+    layout: str = ""
+    split_rule: str = "the data set's own"
+    drawn: bool = False
+    mask_above: int = 0
+    unused_masks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.samples, key=attrgetter("path")))

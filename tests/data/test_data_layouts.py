@@ -184,7 +184,7 @@ def test_two_masks_of_one_image_are_refused(tmp_path: Path):
 
 
 def test_an_unknown_layout_names_the_known_ones(tmp_path: Path):
-    with pytest.raises(UserError, match="unknown data layout 'mvtek'; known: mvtec"):
+    with pytest.raises(UserError, match="unknown data layout 'mvtek'; known: auto, btad"):
         read_samples("mvtek", tmp_path, "screw")
 
 

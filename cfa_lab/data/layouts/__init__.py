@@ -4,41 +4,110 @@ import os
 from difflib import get_close_matches
 from pathlib import Path
 
-from cfa_lab.data.layouts.layout import Layout
-from cfa_lab.data.layouts.mvtec import MVTEC
+from cfa_lab.data.layouts.detect import detect
+from cfa_lab.data.layouts.folder import FOLDER
+from cfa_lab.data.layouts.folders import folder_names
+from cfa_lab.data.layouts.index import CSV
+from cfa_lab.data.layouts.kolektor import KOLEKTOR, KOLEKTOR2
+from cfa_lab.data.layouts.layout import Layout, Options
+from cfa_lab.data.layouts.magnetic_tile import MAGNETIC_TILE
+from cfa_lab.data.layouts.mvtec import BTAD, MPDD, MVTEC, MVTEC_AD2, MVTEC_LOCO
+from cfa_lab.data.layouts.real_iad import REAL_IAD
+from cfa_lab.data.layouts.visa import VISA
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 
-LAYOUTS: dict[str, Layout] = {"mvtec": MVTEC}
+AUTO = "auto"
 
-__all__ = ["LAYOUTS", "Layout", "categories", "read_samples"]
+LAYOUTS: dict[str, Layout] = {
+    "csv": CSV,
+    "real_iad": REAL_IAD,
+    "visa": VISA,
+    "mvtec_ad2": MVTEC_AD2,
+    "mvtec_loco": MVTEC_LOCO,
+    "btad": BTAD,
+    "mpdd": MPDD,
+    "mvtec": MVTEC,
+    "kolektor": KOLEKTOR,
+    "kolektor2": KOLEKTOR2,
+    "magnetic_tile": MAGNETIC_TILE,
+    "folder": FOLDER,
+}
+"""By name; the order in which `auto` tries them, the more particular ones first."""
+
+__all__ = ["AUTO", "LAYOUTS", "Layout", "Options", "categories", "locate", "read_samples"]
+
+DEFAULTS = Options()
 
 
-def read_samples(layout: str, root: Path, category: str) -> SampleTable:
-    """The table of one category of the data set under `root`.
+def read_samples(
+    layout: str, root: Path, category: str, options: Options = DEFAULTS
+) -> SampleTable:
+    """The table of one category of the data set under `root`; `auto` finds the layout out.
 
+    The table's root may be a folder inside `root`, where an archive wraps its data set in one.
     Raises `UserError`, one line, for an unknown layout, a missing root, an unknown category and
     whatever the layout finds wrong inside the category.
     """
-    found = categories(layout, root)
+    layout, root = locate(layout, root)
+    found = LAYOUTS[layout].categories(root, options)
     if category not in found:
         raise UserError(_unknown_category(LAYOUTS[layout], root, category, found))
-    return SampleTable(root, category, tuple(LAYOUTS[layout].samples(root, category)))
+    listing = LAYOUTS[layout].listing(root, category, options)
+    return SampleTable(
+        root,
+        category,
+        tuple(listing.samples),
+        layout=layout,
+        split_rule=listing.split_rule,
+        drawn=listing.drawn,
+        mask_above=listing.mask_above,
+        unused_masks=listing.unused_masks,
+    )
 
 
-def categories(layout: str, root: Path) -> list[str]:
+def categories(layout: str, root: Path, options: Options = DEFAULTS) -> list[str]:
     """Names of the categories of the data set under `root`, sorted; raises `UserError`."""
-    if layout not in LAYOUTS:
-        raise UserError(f"unknown data layout {layout!r}; known: {', '.join(sorted(LAYOUTS))}")
+    layout, root = locate(layout, root)
+    return LAYOUTS[layout].categories(root, options)
+
+
+def locate(layout: str, root: Path) -> tuple[str, Path]:
+    """The layout's name and the folder where it begins, `root` or one inside; raises `UserError`.
+
+    A named layout is looked for inside `root` too, where `root` itself does not have it.
+    """
+    if layout not in (AUTO, *LAYOUTS):
+        known = ", ".join((AUTO, *sorted(LAYOUTS)))
+        raise UserError(f"unknown data layout {layout!r}; known: {known}")
     try:
         os.scandir(root).close()
     except OSError as error:
+        if layout == AUTO:
+            looked, source = "any known layout", "docs/datasets.md says where data sets are"
+        else:
+            looked, source = LAYOUTS[layout].structure, LAYOUTS[layout].source
         raise UserError(
-            f"data set root {root}: {error.strerror}; looked for {LAYOUTS[layout].structure} "
-            f"under it. {LAYOUTS[layout].source}; set dataset.root to where it lies, or start with "
-            "experiment=quickstart, which needs no data"
+            f"data set root {root}: {error.strerror}; looked for {looked} under it. {source}; set "
+            "dataset.root to where it lies, or start with experiment=quickstart, which needs no "
+            "data"
         ) from error
-    return LAYOUTS[layout].categories(root)
+    if layout == AUTO:
+        return detect(LAYOUTS, root)
+    if LAYOUTS[layout].matches(root):
+        return layout, root
+    return layout, _wrapped(LAYOUTS[layout], root) or root
+
+
+def _wrapped(layout: Layout, root: Path) -> Path | None:
+    """The one folder inside, at most two levels down, that has the layout."""
+    level = [root]
+    for _ in range(2):
+        level = [folder / name for folder in level for name in folder_names(folder)]
+        found = [folder for folder in level if layout.matches(folder)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _unknown_category(layout: Layout, root: Path, category: str, found: list[str]) -> str:

@@ -27,6 +27,11 @@ def folder_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _visible_entries(folder) if entry.is_dir())
 
 
+def stem(name: str) -> str:
+    """A file's name without its last suffix."""
+    return name.rpartition(".")[0]
+
+
 def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:

@@ -1,96 +1,79 @@
-"""The MVTec AD layout: `<category>/{train/good, test/good, test/<defect>, ground_truth/<defect>}`.
+"""MVTec's data sets and those that share their tree: AD, AD 2, LOCO, MPDD, BTAD."""
 
-The mask of `test/<defect>/<stem>.<suffix>` is `ground_truth/<defect>/<stem>_mask.<any suffix>`, or
-`<stem>.<any suffix>` where no such file exists (MPDD allows both). Images outside these folders are
-not part of the layout and are left alone.
-"""
-
-from collections import defaultdict
 from pathlib import Path
 
-from cfa_lab.data.layouts.folders import folder_names, image_names
+from cfa_lab.data.layouts.folders import folder_names
 from cfa_lab.data.layouts.layout import Layout
-from cfa_lab.data.samples import GOOD, Sample
-from cfa_lab.errors import UserError
+from cfa_lab.data.layouts.tree import Tree
+
+LOGICAL, STRUCTURAL = "logical_anomalies", "structural_anomalies"
+MPDD_CATEGORIES = {
+    "bracket_black",
+    "bracket_brown",
+    "bracket_white",
+    "connector",
+    "metal_plate",
+    "tubes",
+}
+
+PLAIN = Tree()
+AD2 = Tree(
+    validation="validation",
+    test="test_public",
+    truth="test_public/ground_truth",
+    # NNN_<light>.png: one scene under several lights
+    group=lambda name: name.partition("_")[0],
+)
+LOCO = Tree(validation="validation", several_masks=True)
+BTAD_TREE = Tree(normal="ok")
 
 
-def categories(root: Path) -> list[str]:
-    """The folders under `root` that hold a `train` or a `test` folder."""
-    return [name for name in folder_names(root) if {"train", "test"} & {*folder_names(root / name)}]
+def _is_loco(root: Path) -> bool:
+    return any(
+        {LOGICAL, STRUCTURAL} & {*folder_names(root / name / "test")}
+        for name in LOCO.categories(root)
+    )
 
 
-def samples(root: Path, category: str) -> list[Sample]:
-    """The images of one category, with the masks that belong to them.
-
-    Raises `UserError` for a category without training or without test images, and where it is not
-    clear which mask belongs to which image.
-    """
-    folder = root / category
-    train = [
-        Sample(path=f"{category}/train/{GOOD}/{name}", split="train", label=0, defect=GOOD)
-        for name in image_names(folder / "train" / GOOD)
-    ]
-    if not train:
-        raise UserError(
-            f"category {category!r} has no training images; put normal images into "
-            f"{folder / 'train' / GOOD}"
-        )
-    test = [
-        Sample(
-            path=f"{category}/test/{defect}/{name}",
-            split="test",
-            label=int(defect != GOOD),
-            defect=defect,
-            masks=tuple(f"{category}/ground_truth/{defect}/{mask}" for mask in masks),
-        )
-        for defect in folder_names(folder / "test")
-        for name, masks in _with_masks(folder, defect)
-    ]
-    if not test:
-        raise UserError(
-            f"category {category!r} has no test images; put normal ones into "
-            f"{folder / 'test' / GOOD} and each kind of defect into a folder beside it"
-        )
-    return train + test
-
-
-def _with_masks(folder: Path, defect: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Names of one test folder's images, each with the names of its masks (none or one)."""
-    images = image_names(folder / "test" / defect)
-    if defect == GOOD:
-        return [(name, ()) for name in images]
-    mask_folder = folder / "ground_truth" / defect
-    masks_of_stem: dict[str, list[str]] = defaultdict(list)
-    for mask in image_names(mask_folder):
-        masks_of_stem[_stem(mask)].append(mask)
-
-    owners: dict[str, str] = {}
-    rows = []
-    for name in images:
-        masks = masks_of_stem.get(f"{_stem(name)}_mask") or masks_of_stem.get(_stem(name)) or []
-        if len(masks) > 1:
-            raise UserError(
-                f"{name} of {folder / 'test' / defect} has {len(masks)} masks of one stem in "
-                f"{mask_folder}: {', '.join(masks)}; keep one"
-            )
-        for mask in masks:
-            if mask in owners:
-                raise UserError(
-                    f"{owners[mask]} and {name} of {folder / 'test' / defect} claim one mask, "
-                    f"{mask_folder / mask}; give the images different stems"
-                )
-            owners[mask] = name
-        rows.append((name, tuple(masks)))
-    return rows
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
+def _is_mpdd(root: Path) -> bool:
+    found = {*PLAIN.categories(root)}
+    return bool(found) and found <= MPDD_CATEGORIES and PLAIN.matches(root)
 
 
 MVTEC = Layout(
-    categories=categories,
-    samples=samples,
+    categories=PLAIN.categories,
+    listing=PLAIN.listing,
+    matches=PLAIN.matches,
     structure="<category>/train/good, <category>/test/<defect>, <category>/ground_truth/<defect>",
     source="MVTec AD is on MVTec's own website, free for research",
+)
+MPDD = Layout(
+    categories=PLAIN.categories,
+    listing=PLAIN.listing,
+    matches=_is_mpdd,
+    structure="<category>/train/good, <category>/test/<defect>, <category>/ground_truth/<defect>",
+    source="MPDD is linked from its authors' repository",
+)
+MVTEC_AD2 = Layout(
+    categories=AD2.categories,
+    listing=AD2.listing,
+    matches=AD2.matches,
+    structure="<category>/train/good, <category>/validation/good, <category>/test_public/{good,bad}"
+    ", <category>/test_public/ground_truth/bad",
+    source="MVTec AD 2 is on MVTec's own website, free for research",
+)
+MVTEC_LOCO = Layout(
+    categories=LOCO.categories,
+    listing=LOCO.listing,
+    matches=_is_loco,
+    structure="<category>/train/good, <category>/validation/good, <category>/test/<kind>, "
+    "<category>/ground_truth/<kind>/<image>/<number>.png",
+    source="MVTec LOCO AD is on MVTec's own website, free for research",
+)
+BTAD = Layout(
+    categories=BTAD_TREE.categories,
+    listing=BTAD_TREE.listing,
+    matches=BTAD_TREE.matches,
+    structure="<category>/train/ok, <category>/test/{ok,ko}, <category>/ground_truth/ko",
+    source="BTAD is linked from its authors' repository",
 )

@@ -1,0 +1,53 @@
+"""Finding out which layout a folder has, and the folder inside a download where it begins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cfa_lab.data.layouts.folders import folder_names
+from cfa_lab.data.layouts.layout import Layout
+from cfa_lab.data.layouts.mvtec import AD2, BTAD_TREE, PLAIN
+from cfa_lab.errors import UserError
+
+DEPTH = 3
+"""Levels of folders that an archive may wrap a data set in."""
+
+MOST = 40
+"""A folder with more sub-folders than this is no wrapper, and is not searched."""
+
+
+def detect(layouts: Mapping[str, Layout], root: Path) -> tuple[str, Path]:
+    """The name of the layout of `root`, and the folder where it begins: `root` or one inside.
+
+    The first of `layouts` that matches counts, so the more particular ones stand first. Raises
+    `UserError` where none matches, where `root` holds several data sets, and where it is the folder
+    of one category.
+    """
+    if any(tree.matches_category(root) for tree in (PLAIN, BTAD_TREE, AD2)):
+        raise UserError(
+            f"{root} is the folder of one category; set dataset.root to {root.parent} and "
+            f"category={root.name}"
+        )
+    level = [root]
+    for _ in range(DEPTH):
+        found = [(name, folder) for folder in level if (name := _layout_of(layouts, folder))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(f"{folder.relative_to(root)} ({name})" for name, folder in found)
+            raise UserError(f"{root} holds several data sets: {several}; set dataset.root to one")
+        inside = [[folder / name for name in folder_names(folder)] for folder in level]
+        level = [path for paths in inside if len(paths) <= MOST for path in paths]
+    raise UserError(
+        f"{root} has no layout that is known; found in it: {_contents(root)}; known: "
+        f"{', '.join(layouts)} (docs/datasets.md shows each); for folders of your own name them: "
+        "dataset=folder 'dataset.normal=[...]'"
+    )
+
+
+def _layout_of(layouts: Mapping[str, Layout], folder: Path) -> str | None:
+    return next((name for name, layout in layouts.items() if layout.matches(folder)), None)
+
+
+def _contents(root: Path) -> str:
+    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    return ", ".join(names[:8]) + (" and more" if len(names) > 8 else "") or "nothing"

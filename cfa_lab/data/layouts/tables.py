@@ -1,0 +1,60 @@
+"""Reading the index files of data sets: comma-separated tables and lists in JSON."""
+
+import csv
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from cfa_lab.errors import UserError
+
+
+def read_rows(path: Path, required: Collection[str]) -> list[dict[str, str]]:
+    """The rows of a comma-separated file with a header, values without outer blanks.
+
+    Raises `UserError` for a file that is missing or no text, a missing or doubled column, and a row
+    of another length than the header.
+    """
+    reader = csv.reader(_read_text(path).splitlines())
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in required if name not in header]
+        if missing:
+            raise UserError(
+                f"index {path} has no column {', '.join(missing)}; its first line is "
+                f"{','.join(header)[:200]!r}; name the columns there"
+            )
+        if len({*header}) < len(header):
+            raise UserError(f"index {path} names a column twice: {','.join(header)[:200]}")
+        rows = []
+        for values in reader:
+            if not values:
+                continue
+            if len(values) != len(header):
+                raise UserError(
+                    f"index {path}, line {reader.line_num}: {len(values)} values, but the header "
+                    f"names {len(header)} columns; quote values that hold commas"
+                )
+            rows.append(dict(zip(header, map(str.strip, values), strict=True)))
+    except csv.Error as error:
+        raise UserError(f"index {path}, line {reader.line_num}: {error}; mend that line") from error
+    return rows
+
+
+def read_json(path: Path) -> Any:
+    """The value that a JSON file holds; raises `UserError` where it is missing or damaged."""
+    try:
+        return json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"index {path} is no JSON ({error}); get the file again") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read index {path}: {error.strerror}; put it there") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"index {path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error

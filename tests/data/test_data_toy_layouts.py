@@ -1,0 +1,154 @@
+"""Every folder layout, written as a user has it, read by name and by `auto`, and run to metrics."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import TINY_RUN
+
+from cfa_lab.data import LAYOUTS, Options, SampleTable, categories, load_mask, read_samples
+from cfa_lab.data.images import decode_image, load_mask_channels
+from cfa_lab.data.toy import write_toy_layout
+from cfa_lab.errors import UserError
+
+
+def category_of(layout: str) -> str:
+    return "tubes" if layout == "mpdd" else layout
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("toys")
+    for layout in LAYOUTS:
+        write_toy_layout(layout, root / layout, category_of(layout), size=48)
+    return root
+
+
+def read(toys: Path, layout: str, **options) -> SampleTable:
+    return read_samples(layout, toys / layout, category_of(layout), Options(**options))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_auto_finds_each_layout_and_reads_it_alike(toys: Path, layout: str):
+    named, auto = read(toys, layout), read_samples("auto", toys / layout, category_of(layout))
+    assert auto == named
+    assert named.layout == layout
+    assert categories("auto", toys / layout) == [category_of(layout)]
+    counts = Counter((s.split, s.label) for s in named.samples)
+    assert counts["train", 0] >= 5 and counts["train", 1] == 0
+    assert counts["test", 0] >= 2 and counts["test", 1] >= 1
+    assert all(bool(s.masks) == bool(s.label) for s in named.samples)
+    assert named.unused_masks == ()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_masks_lie_on_what_differs_and_nowhere_else(toys: Path, layout: str):
+    """The toy masks are exact: read through any layout, they cover about the drawn share."""
+    table = read(toys, layout)
+    for sample in table.test:
+        image = decode_image(table.absolute(sample.path))
+        size = (image.shape[0], image.shape[1])
+        paths = [table.absolute(path) for path in sample.masks]
+        mask = load_mask(paths, size, above=table.mask_above)
+        assert mask.any() == bool(sample.label)
+        assert mask.mean() < 0.5
+
+
+@pytest.mark.parametrize("layout", ["csv", "kolektor", "magnetic_tile"])
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_splits_tear_no_group_apart(toys: Path, layout: str, seed: int):
+    table = read(toys, layout, seed=seed, test_fraction=0.4)
+    train, test = ({s.group for s in samples} for samples in (table.train, table.test))
+    assert None not in train | test
+    assert not train & test
+    assert table.drawn and f"seed {seed}" in table.split_rule
+
+
+@pytest.mark.parametrize("layout", ["csv", "kolektor", "magnetic_tile", "folder"])
+def test_drawn_splits_depend_on_their_seed_alone(toys: Path, layout: str):
+    def train(seed: int) -> list[str]:
+        return [s.path for s in read(toys, layout, seed=seed, test_fraction=0.4).train]
+
+    assert train(0) == train(0)
+    assert len({tuple(train(seed)) for seed in range(6)}) > 1
+
+
+def test_loco_masks_stay_apart_until_pixels_are_counted(toys: Path):
+    table = read(toys, "mvtec_loco")
+    assert len(table.validation) == 1
+    sample = next(s for s in table.test if len(s.masks) == 2)
+    paths = [table.absolute(path) for path in sample.masks]
+    channels = load_mask_channels(paths)
+    assert channels.shape == (2, 48, 48) and channels.dtype == bool
+    assert not (channels[0] & channels[1]).any()
+    assert np.array_equal(load_mask(paths, (48, 48)), channels[0] | channels[1])
+
+
+def test_real_iad_masks_are_cut_at_127_and_views_share_their_item(toys: Path):
+    table = read(toys, "real_iad")
+    sample = next(s for s in table.test if s.label)
+    path = table.absolute(sample.masks[0])
+    assert load_mask([path], (48, 48)).all()
+    assert 0 < load_mask([path], (48, 48), above=table.mask_above).mean() < 0.5
+    assert sorted(Counter(s.group for s in table.train).values()) == [2, 2, 2]
+
+
+def test_defects_keep_their_names_where_the_data_set_tells_them(toys: Path):
+    kinds = {"good", "broken_tooth", "dent", "rust", "scratch"}
+    for layout in ("mvtec", "visa", "real_iad", "folder", "csv"):
+        assert {s.defect for s in read(toys, layout).test} == kinds, layout
+    tiles = {s.defect for s in read(toys, "magnetic_tile").test}
+    assert tiles == {"good", "broken_tooth", "dent", "rust", "scratch"}
+
+
+def test_kolektors_defect_images_of_training_items_are_left_out_and_counted(toys: Path):
+    table = read(toys, "kolektor")
+    listed = {s.path for s in table.samples}
+    left = [p for p in (toys / "kolektor").glob("*/Part*.jpg")]
+    missing = [p for p in left if f"{p.parent.name}/{p.name}" not in listed]
+    assert f"{len(missing)} defect images of the other items left out" in table.split_rule
+    train = {s.group for s in table.train}
+    assert missing and all(p.parent.name in train for p in missing)
+
+
+def test_toy_layouts_refuse_unknown_names_and_folders_in_use(tmp_path: Path):
+    with pytest.raises(UserError, match="no layout 'imagenet'; known: mvtec"):
+        write_toy_layout("imagenet", tmp_path / "a", "x")
+    (tmp_path / "mine").write_text("keep")
+    with pytest.raises(UserError, match="not empty"):
+        write_toy_layout("mvtec", tmp_path, "x")
+
+
+def test_every_layout_runs_from_the_command_line_to_metrics(toys: Path, tmp_path: Path):
+    for layout in LAYOUTS:
+        if layout != "mpdd":
+            (tmp_path / layout).symlink_to(toys / layout)
+    write_toy_layout("mpdd", tmp_path / "mpdd", "mpdd", size=48)
+    arguments = [a for a in TINY_RUN if not a.startswith(("dataset=", "category="))]
+    arguments += [f"dataset={','.join(LAYOUTS)}", "category=${dataset.name}"]
+    arguments += [f"dataset.root={tmp_path}/${{dataset.name}}", "trainer.epochs=1"]
+    arguments += ["image.height=32", "image.width=32", "evaluation.cases=0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cfa_lab", "-m", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(p.read_text()) for p in tmp_path.glob("multirun/*/*/*/metrics.json")]
+    assert {r["protocol"]["layout"] for r in records} == {*LAYOUTS}
+    for record in records:
+        protocol, layout = record["protocol"], record["protocol"]["layout"]
+        fraction = record["config"]["dataset"]["test_fraction"]
+        options = Options(test_fraction=fraction)
+        table = read_samples(layout, tmp_path / layout, layout, options)
+        assert record["status"] == "complete"
+        assert record["metrics"]["test/pixel_auroc"] is not None, layout
+        assert protocol["num_train"] == len(table.train)
+        assert protocol["num_test_defect"] == sum(s.label for s in table.test)
+        assert protocol["split"] and table.drawn == (protocol["drawn_for_training"] is not None)
