@@ -41,6 +41,9 @@ SUBCOMMANDS = {
 }
 """Word -> module whose `main(arguments)` serves it."""
 
+CONFIGURED = {"doctor": "cfa_lab.doctor"}
+"""Likewise for `main(arguments, compose)`: sub-commands that take a run's settings."""
+
 _failure: tuple[BaseException, Path] | None = None
 """What ended a single run, kept past Hydra, which would print its own account of it."""
 
@@ -71,10 +74,13 @@ def _dispatch(arguments: list[str]) -> None:
     if first in SUBCOMMANDS:
         importlib.import_module(SUBCOMMANDS[first]).main(arguments[1:])
         return
+    if first in CONFIGURED:
+        importlib.import_module(CONFIGURED[first]).main(arguments[1:], compose)
+        return
     if first and not first.startswith("-") and "=" not in first and "~" not in first:
         raise UserError(
             f"{first!r} is neither a setting (key=value) nor a sub-command; "
-            f"sub-commands: {', '.join(SUBCOMMANDS)}; see python -m cfa_lab --help"
+            f"sub-commands: {', '.join((*SUBCOMMANDS, *CONFIGURED))}; see python -m cfa_lab --help"
         )
     _refuse_emptied_groups(arguments)
     sys.argv[1:] = _resumed(arguments)
@@ -83,6 +89,14 @@ def _dispatch(arguments: list[str]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     ConfigStore.instance().store(name="schema", node=Config)
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+
+
+def compose(overrides: list[str]) -> Config:
+    """The checked configuration of a run with these settings, which is not started."""
+    _refuse_emptied_groups(overrides)
+    ConfigStore.instance().store(name="schema", node=Config)
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        return to_config(hydra.compose("config", overrides=overrides))
 
 
 def job(cfg: DictConfig) -> float | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cfa_lab.data.doubts import mask_doubt
 from cfa_lab.data.geometry import Placement
 from cfa_lab.data.images import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
@@ -103,7 +104,7 @@ def evaluate(
         if mask is not None:
             top, left, height, width = scored.placement.window
             seen = mask[top : top + height, left : left + width]
-            outside.count(mask, seen)
+            outside.count(mask, seen, doubt=mask_doubt(mask) if sample.masks else None)
         metrics.update(
             [window_map],
             None if seen is None else [seen],
@@ -187,13 +188,17 @@ def _finite(value: float) -> float | None:
 
 @dataclass
 class _Outside:
-    """Counts what the scored windows leave out of the masks."""
+    """Counts what the scored windows leave out of the masks, and masks that cannot be right."""
 
     defect_pixels: int = 0
     seen_pixels: int = 0
     hidden_images: int = 0
+    empty_masks: int = 0
+    inverted_masks: int = 0
 
-    def count(self, mask: np.ndarray, seen: np.ndarray) -> None:
+    def count(self, mask: np.ndarray, seen: np.ndarray, *, doubt: str | None) -> None:
+        self.empty_masks += doubt == "empty"
+        self.inverted_masks += doubt == "inverted"
         total, visible = int(mask.sum()), int(seen.sum())
         self.defect_pixels += total
         self.seen_pixels += visible
@@ -204,4 +209,6 @@ class _Outside:
         return {
             "defect_pixels_outside_ratio": hidden / self.defect_pixels if self.defect_pixels else 0,
             "num_defect_images_without_visible_defect": self.hidden_images,
+            "num_empty_masks": self.empty_masks,
+            "num_inverted_masks": self.inverted_masks,
         }

@@ -87,6 +87,12 @@ def read_table(config: Config) -> SampleTable:
     return table.hold_out(values.validation_fraction, values.subset_seed)
 
 
+def seen_in_training(table: SampleTable) -> list[str]:
+    """Test images whose file is, byte for byte, one that was trained on; opens them all."""
+    known = {image_hash(table.absolute(sample.path)) for sample in table.train}
+    return [s.path for s in table.test if image_hash(table.absolute(s.path)) in known]
+
+
 def made_root(config: Config) -> tuple[str, Path]:
     """The layout and the root to read, once what is made on first use has been made."""
     values = config.dataset

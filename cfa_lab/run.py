@@ -10,6 +10,7 @@ from typing import Any
 
 from cfa_lab import checkpoint, diagnostics
 from cfa_lab.config import Config
+from cfa_lab.data.doubts import doubts_by_content, doubts_by_name
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
 from cfa_lab.fitting import fit_pyramid
 from cfa_lab.listeners import make_tracker, shown_to_sweep
@@ -18,7 +19,7 @@ from cfa_lab.method.detector import Detector
 from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.parts import make_scoring
 from cfa_lab.pictures import draw_figures
-from cfa_lab.preparation import Preparation, prepare
+from cfa_lab.preparation import Preparation, prepare, seen_in_training
 from cfa_lab.progress import TrainingProgress
 from cfa_lab.results.record import environment, write_record
 from cfa_lab.run_folder import clear_results, first_step, recorded_failure
@@ -73,6 +74,8 @@ def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResul
     log.info(
         "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)
     )
+    for doubt in doubts_by_name(table):
+        log.warning("%s", doubt)
     step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):
         levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
@@ -99,6 +102,11 @@ def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResul
         del levels
         with timing.measure("evaluation"):
             result = _evaluate(config, prepared, detector, last=True)
+        seen, outside = seen_in_training(table), result.outside
+        for doubt in doubts_by_content(
+            seen, outside["num_empty_masks"], outside["num_inverted_masks"]
+        ):
+            log.warning("%s", doubt)
         result = _with_best_epochs(config, folder, result, trackers)
         with timing.measure("diagnostics"):
             diagnosis = _diagnose(config, prepared, folder, detector)
@@ -116,7 +124,7 @@ def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResul
             intervals=result.intervals,
             oracle=result.oracle,
             undefined=result.undefined,
-            protocol=_protocol(config, prepared, result),
+            protocol=_protocol(config, prepared, result) | {"test_images_in_training": seen},
             **facts,
         )
     return RunResult(folder=folder, evaluation=result, figures=figures)

@@ -18,7 +18,7 @@ LAYERS = [
     {"evaluation", "preparation"},
     {"pictures", "run_folder", "diagnostics"},
     {"run"},
-    {"cli", "bench", "cache"},
+    {"cli", "bench", "cache", "doctor"},
     {"__main__"},
 ]
 """Rooms from the ground up. Rooms of one layer do not know each other."""

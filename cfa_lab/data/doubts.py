@@ -1,0 +1,75 @@
+"""What looks wrong about a data set though it can be read; each a line for the user."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cfa_lab.data.samples import SampleTable
+
+MOST_SHOWN = 3
+
+
+def named(paths: Sequence[str]) -> str:
+    """The first few of some paths and how many more there are."""
+    more = len(paths) - MOST_SHOWN
+    return ", ".join(paths[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def doubts_by_name(table: SampleTable) -> list[str]:
+    """What names alone show: missing, unused and JPEG masks, a test set of one kind."""
+    defects = [sample for sample in table.test if sample.label]
+    bare = [sample.path for sample in defects if not sample.masks]
+    lines = []
+    if bare and len(bare) < len(defects):
+        lines.append(
+            f"{len(bare)} of {len(defects)} defect images have no mask and are left out of pixel "
+            f"metrics: {named(bare)}; add the masks or take the images out"
+        )
+    if table.unused_masks:
+        lines.append(
+            f"{len(table.unused_masks)} masks belong to no image: {named(table.unused_masks)}; a "
+            "mask needs its image's stem, and a defect's folder the same name in both places"
+        )
+    lossy = [m for s in defects for m in s.masks if m.lower().endswith((".jpg", ".jpeg"))]
+    if lossy:
+        lines.append(
+            f"{len(lossy)} masks are JPEG files, whose compression smears values that count as "
+            f"defect: {named(lossy)}; save masks as PNG"
+        )
+    for label, kind in enumerate(("normal", "defect")):
+        if not any(sample.label == label for sample in table.test):
+            lines.append(
+                f"the test set has no {kind} image, so that AUROC is undefined; add some to it"
+            )
+    return lines
+
+
+def doubts_by_content(seen: Sequence[str], num_empty: float, num_inverted: float) -> list[str]:
+    """What a run found as it read the test files: images seen in training, impossible masks."""
+    lines = []
+    if seen:
+        lines.append(
+            f"{len(seen)} test images are training images too, so the numbers are too good: "
+            f"{named(seen)}; delete them from one of the two"
+        )
+    if num_empty:
+        lines.append(
+            f"{num_empty} defect images have an empty mask; python -m cfa_lab doctor names them"
+        )
+    if num_inverted:
+        lines.append(
+            f"{num_inverted} masks cover most of their image, as if inverted; "
+            "python -m cfa_lab doctor names them"
+        )
+    return lines
+
+
+def mask_doubt(mask: np.ndarray) -> str | None:
+    """What is doubtful about a defect image's mask (H, W) bool: `empty` or `inverted`, or None.
+
+    Inverted means here that most pixels are defect, and most of the image's rim.
+    """
+    if not mask.any():
+        return "empty"
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return "inverted" if mask.mean() > 0.5 and rim.mean() > 0.5 else None

@@ -1,0 +1,119 @@
+"""`python -m cfa_lab doctor`: a data set checked before an hour is lost on it."""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from cfa_lab.config import Config
+from cfa_lab.doctor.archives import identify, unpack
+from cfa_lab.doctor.sources import SOURCES
+from cfa_lab.errors import UserError
+
+Compose = Callable[[list[str]], Config]
+"""From settings, as on the command line of a run, to the checked configuration."""
+
+MOST_SIZES = 3
+
+
+def main(arguments: list[str], compose: Compose) -> None:
+    """Check a data set, unpack an archive, or say where data sets are; raises UserError."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cfa_lab doctor",
+        description="Open every image and mask of a data set and say what would spoil a run; exit "
+        "code 1 where something would. All categories, or the one given as category=...",
+        epilog="Example: python -m cfa_lab doctor dataset=auto dataset.root=/data/visa",
+    )
+    parser.add_argument("settings", nargs="*", help="as for a run: dataset=..., dataset.root=...")
+    parser.add_argument("--names", action="store_true", help="look at names only, open nothing")
+    parser.add_argument(
+        "--sheets", type=Path, default=Path("outputs/doctor"), help="folder for contact sheets"
+    )
+    parser.add_argument("--unpack", type=Path, metavar="ARCHIVE", help="check and unpack it")
+    parser.add_argument("--to", type=Path, help="new folder to unpack into")
+    parser.add_argument("--sources", action="store_true", help="where data sets are, and licences")
+    options = parser.parse_args(arguments)
+    if options.sources:
+        _show_sources()
+    elif options.unpack is not None:
+        _unpack(options.unpack, options.to)
+    else:
+        if unknown := [word for word in options.settings if "=" not in word]:
+            raise UserError(f"doctor got {unknown[0]!r}; give settings as key=value")
+        config = compose(options.settings)
+        given = any(word.startswith("category=") for word in options.settings)
+        sheets = None if options.names else options.sheets
+        num_wrong = _check(config, [config.category] if given else None, sheets)
+        if num_wrong:
+            raise UserError(f"{num_wrong} findings would spoil a run; each is told above")
+
+
+def _show_sources() -> None:
+    for source in SOURCES:
+        archive = f"; archive {source.archive}" if source.archive else ""
+        print(f"{source.title} (dataset={source.layout}): {source.where}{archive}")
+        print(f"    licence: {source.licence}")
+
+
+def _unpack(archive: Path, target: Path | None) -> None:
+    source, sentence = identify(archive)
+    print(sentence)
+    name = source.layout if source else archive.name.partition(".")[0]
+    target = target or archive.with_name(name)
+    count = unpack(archive, target)
+    print(f"{count} files unpacked into {target}")
+    if source:
+        print(f"licence: {source.licence}; do not hand the images on")
+    print(f"next: python -m cfa_lab doctor dataset=auto dataset.root={target}")
+
+
+def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int:
+    """Print what is found of the chosen categories, None for all; returns how much is wrong."""
+    from cfa_lab.data.layouts import categories, locate
+    from cfa_lab.preparation import layout_options, made_root
+
+    layout, root = made_root(config)
+    name, folder = locate(layout, root)
+    print(f"{folder}: layout {name}")
+    found = categories(name, folder, layout_options(config))
+    if not found and chosen is None:
+        chosen = [config.category]  # whose error tells what was looked for
+    return sum(_check_category(config, category, sheets) for category in chosen or found)
+
+
+def _check_category(config: Config, category: str, sheets: Path | None) -> int:
+    from cfa_lab.data.doubts import doubts_by_name
+    from cfa_lab.data.geometry import Geometry
+    from cfa_lab.doctor.examine import Finding, examine
+    from cfa_lab.doctor.sheet import draw_sheet
+    from cfa_lab.preparation import read_table
+
+    config.category = category
+    print(f"\n{category}")
+    try:
+        table = read_table(config)
+    except UserError as error:
+        print(f"  wrong  {error}")
+        return 1
+    for split in ("train", "validation", "test"):
+        kinds = Counter(sample.defect for sample in getattr(table, split))
+        if kinds:
+            parts = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+            print(f"  {split:10} {kinds.total():5}  {parts}")
+    print(f"  split: {table.split_rule}")
+    if sheets is None:
+        findings = [Finding(True, line) for line in doubts_by_name(table)]
+    else:
+        geometry = Geometry(**asdict(config.image))
+        examined = examine(table, geometry, workers=config.features.workers)
+        findings = examined.findings
+        sizes = [f"{h} x {w} ({n})" for (h, w), n in examined.sizes.most_common(MOST_SIZES)]
+        more = len(examined.sizes) - MOST_SIZES
+        modes = ", ".join(f"{mode} {count}" for mode, count in examined.modes.most_common())
+        print(f"  sizes: {', '.join(sizes)}{f' and {more} more' if more > 0 else ''}; {modes}")
+        draw_sheet(table, sheets / f"{category}.png")
+        print(f"  sheet: {sheets / f'{category}.png'}")
+    for finding in findings:
+        print(f"  {'wrong ' if finding.wrong else 'note  '} {finding.text}")
+    return sum(finding.wrong for finding in findings)
