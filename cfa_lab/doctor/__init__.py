@@ -46,7 +46,8 @@ def main(arguments: list[str], compose: Compose) -> None:
         sheets = None if options.names else options.sheets
         num_wrong = _check(config, [config.category] if given else None, sheets)
         if num_wrong:
-            raise UserError(f"{num_wrong} findings would spoil a run; each is told above")
+            plural = "s" if num_wrong > 1 else ""
+            raise UserError(f"{num_wrong} finding{plural} would spoil a run, told above")
 
 
 def _show_sources() -> None:

@@ -152,3 +152,21 @@ def test_every_layout_runs_from_the_command_line_to_metrics(toys: Path, tmp_path
         assert protocol["num_train"] == len(table.train)
         assert protocol["num_test_defect"] == sum(s.label for s in table.test)
         assert protocol["split"] and table.drawn == (protocol["drawn_for_training"] is not None)
+
+
+@pytest.mark.slow
+def test_tables_of_150000_images_open_no_image(tmp_path: Path):
+    """As many lines as Real-IAD has images, and no image file behind any of them."""
+    rows = [f"photos/{i}.png,{int(i % 5 == 4)},tray{i // 3},truth/{i}.png" for i in range(150_000)]
+    (tmp_path / "index.csv").write_text("\n".join(["path,label,group,mask", *rows]))
+    table = read_samples("auto", tmp_path, tmp_path.name)
+    assert table.layout == "csv" and len(table.samples) == 150_000
+    assert not {s.group for s in table.train} & {s.group for s in table.test}
+    folder = tmp_path / "iad/realiad_jsons/realiad_jsons"
+    folder.mkdir(parents=True)
+    (tmp_path / "iad/realiad_256/part").mkdir(parents=True)
+    entry = {"anomaly_class": "OK", "mask_path": None}
+    lists = [{**entry, "image_path": f"OK/S{i // 5:05}/{i}.jpg"} for i in range(150_000)]
+    content = {"train": lists[::2], "test": lists[1::2]}
+    (folder / "part.json").write_text(json.dumps(content))
+    assert len(read_samples("real_iad", tmp_path / "iad", "part").samples) == 150_000

@@ -96,7 +96,7 @@ def test_all_categories_are_examined_though_one_is_broken(healthy, capsys, tmp_p
     out, error = examine(capsys, arguments, tmp_path)
     assert "first" in out and "no training images" in out
     assert (tmp_path / "sheets/second.png").is_file()
-    assert error == "1 findings would spoil a run; each is told above"
+    assert error == "1 finding would spoil a run, told above"
 
 
 def test_names_alone_open_no_file(healthy, capsys, tmp_path, monkeypatch):
@@ -161,6 +161,6 @@ def test_the_command_line_exits_with_one_where_a_run_would_be_spoiled(healthy, t
         timeout=300,
     )
     assert done.returncode == 1
-    assert done.stderr == "cfa_lab: 1 findings would spoil a run; each is told above\n"
+    assert done.stderr == "cfa_lab: 1 finding would spoil a run, told above\n"
     assert "layout mvtec" in done.stdout and "not an image" in done.stdout
     assert (tmp_path / "outputs/doctor/toy.png").is_file()
