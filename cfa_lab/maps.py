@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cfa_lab.data.geometry import Placement
+from cfa_lab.data.geometry import Geometry, Placement, Size
 from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.data.tiles import merge
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 
@@ -24,6 +26,8 @@ class ScoredImage:
     patch_scores: Tensor
     """(h, w) of the patch grid, float32 on CPU; the map follows from it."""
     score: float
+    canvas: Size | None = None
+    """Height and width that the patch grid covers: the input's, or those of all tiles together."""
 
 
 def score_images(
@@ -35,14 +39,34 @@ def score_images(
     """
     paths = [table.absolute(sample.path) for sample in samples]
     waiting = iter(samples)
+    geometry = extractor.geometry
+    parts: list[tuple[Placement, Tensor]] = []
     for batch in extractor.batches(paths):
         for i, placement in enumerate(batch.placements):
             pyramid = [level[i : i + 1].float() for level in batch.pyramid]
-            scores = detector.patch_scores(pyramid)  # (1, h, w)
-            smoothed = detector.scoring.maps(scores, extractor.geometry.input_size)
+            parts.append((placement, detector.patch_scores(pyramid)))  # (1, h, w)
+            if len(parts) < len(geometry.windows(placement.original)):
+                continue
+            placement, scores = _whole(parts, geometry)
+            parts = []
+            canvas = geometry.canvas(placement.original)
+            smoothed = detector.scoring.maps(scores, canvas)
             score = float(detector.scoring.image_scores(_content(smoothed, placement)))
-            scored = ScoredImage(next(waiting), placement, scores[0].float().cpu(), score)
+            found = scores[0].float().cpu()
+            scored = ScoredImage(next(waiting), placement, found, score, canvas)
             yield scored, to_window(smoothed, placement)[0]
+
+
+def _whole(
+    parts: Sequence[tuple[Placement, Tensor]], geometry: Geometry
+) -> tuple[Placement, Tensor]:
+    """An image's placement and patch scores (1, h, w) from those of its inputs."""
+    placements, scores = zip(*parts, strict=True)
+    if geometry.resize != "tile":
+        return parts[0]
+    merged = merge([one[0].float().cpu().numpy() for one in scores], placements, geometry)
+    whole = geometry.plan(placements[0].original).placement
+    return whole, torch.from_numpy(merged)[None].to(scores[0])
 
 
 def to_window(maps: Tensor, placement: Placement) -> Tensor:
@@ -60,7 +84,7 @@ def _content(maps: Tensor, placement: Placement) -> Tensor:
 
 def full_map(detector: Detector, scored: ScoredImage, input_size: tuple[int, int]) -> np.ndarray:
     """An image's map at its original size (H, W) float32; NaN outside the scored window."""
-    smoothed = detector.scoring.maps(scored.patch_scores[None], input_size)
+    smoothed = detector.scoring.maps(scored.patch_scores[None], scored.canvas or input_size)
     full = np.full(scored.placement.original, np.nan, dtype=np.float32)
     top, left, height, width = scored.placement.window
     window = to_window(smoothed, scored.placement)[0]

@@ -11,6 +11,7 @@ from typing import Any
 from cfa_lab import checkpoint, diagnostics
 from cfa_lab.config import Config
 from cfa_lab.data.doubts import doubts_by_content, doubts_by_name
+from cfa_lab.data.tiles import Source, Tile
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
 from cfa_lab.fitting import fit_pyramid
 from cfa_lab.listeners import make_tracker, shown_to_sweep
@@ -318,6 +319,7 @@ def _protocol(config: Config, prepared: Preparation, result: Evaluation) -> dict
         "drawn_for_training": [s.path for s in table.train] if table.drawn else None,
         "region_connectivity": 8,
         "input_size": list(prepared.extractor.geometry.input_size),
+        "tile_overlap": config.image.overlap if config.image.resize == "tile" else None,
         "smoothing": f"Gaussian, sigma {scored.sigma:g} input pixels, border {scored.border}",
         "image_score": scored.reducer
         + (f" (highest {scored.top_fraction:g})" if scored.reducer == "top_mean" else ""),
@@ -336,14 +338,21 @@ def _protocol(config: Config, prepared: Preparation, result: Evaluation) -> dict
 
 
 def _left_out_of_bank(config: Config, prepared: Preparation) -> list[str]:
-    """Training images that dropping the last batch kept out of the memory bank."""
-    samples, trainer = prepared.table.train, config.trainer
+    """Training images, or tiles, that dropping the last batch kept out of the memory bank."""
+    table, trainer = prepared.table, config.trainer
+    sources = prepared.extractor.sources([table.absolute(s.path) for s in table.train])
     batches = seeded_batches(
-        len(samples),
+        len(sources),
         trainer.batch_size,
         drop_last=trainer.drop_last,
         seed=config.seed,
         epoch=BANK_EPOCH,
     )
     used = {int(i) for batch in batches for i in batch}
-    return [sample.path for i, sample in enumerate(samples) if i not in used]
+    return [_source_name(s, table.root) for i, s in enumerate(sources) if i not in used]
+
+
+def _source_name(source: Source, root: Path) -> str:
+    if isinstance(source, Tile):
+        return f"{source.path.relative_to(root).as_posix()} (tile {source.index})"
+    return source.relative_to(root).as_posix()

@@ -92,7 +92,8 @@ class Image:
     """From an image file to the network's input."""
 
     resize: str = MISSING
-    """`stretch` to height x width, `letterbox` into it, or `shorter_side` to size, then crop."""
+    """`stretch` to height x width, `letterbox` into it, `shorter_side` to size, then crop, or
+    `tile`: overlapping parts of height x width, nothing resized."""
     height: int = MISSING
     """Pixels."""
     width: int = MISSING
@@ -104,12 +105,15 @@ class Image:
     `shorter_side` height x width."""
     interpolation: str = MISSING
     """`lanczos` (authors' code), `bilinear` or `bicubic`."""
+    overlap: int = MISSING
+    """Pixels that neighbouring tiles share at least, for `tile`."""
 
     def __post_init__(self) -> None:
-        one_of("image.resize", self.resize, "stretch", "shorter_side", "letterbox")
+        one_of("image.resize", self.resize, "stretch", "shorter_side", "letterbox", "tile")
         one_of("image.interpolation", self.interpolation, "lanczos", "bilinear", "bicubic")
         for key in ("height", "width", "size", "crop"):
             at_least(f"image.{key}", getattr(self, key), 1)
+        at_least("image.overlap", self.overlap, 0)
 
 
 @dataclass(kw_only=True)

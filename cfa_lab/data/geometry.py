@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from cfa_lab.errors import UserError
 
-RESIZES = ("stretch", "shorter_side", "letterbox")
+RESIZES = ("stretch", "shorter_side", "letterbox", "tile")
+TILE_STEP = 32
+"""Tiles begin and end on multiples of this, which the strides of all backbones divide."""
 INTERPOLATIONS = ("lanczos", "bilinear", "bicubic")
 
 Size = tuple[int, int]  # height, width
@@ -45,8 +47,9 @@ class Geometry:
     `stretch` resizes to `height` x `width`; `letterbox` keeps the aspect ratio, fits the image into
     `height` x `width` and pads with black; `shorter_side` resizes the shorter side to `size`, the
     longer to int(size * long / short), and cuts `height` x `width` out of the middle. `crop` cuts
-    `crop` x `crop` out of the middle, after any of the three. Rounding is torchvision's. Raises
-    `UserError` for values that no image can satisfy.
+    `crop` x `crop` out of the middle, after any of the three. Rounding is torchvision's. `tile`
+    resizes nothing and covers the image with inputs of `height` x `width` that overlap by `overlap`
+    pixels at least. Raises `UserError` for values that no image can satisfy.
     """
 
     resize: str
@@ -55,6 +58,7 @@ class Geometry:
     size: int | None = None
     crop: int | None = None
     interpolation: str = "lanczos"
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         _check_choice("image.resize", self.resize, RESIZES)
@@ -63,7 +67,9 @@ class Geometry:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"image.{name}={value} is no size; give 1 pixel or more")
-        if self.resize == "shorter_side":
+        if self.resize == "tile":
+            self._check_tiles()
+        elif self.resize == "shorter_side":
             if self.size is None:
                 raise UserError(
                     "image.resize=shorter_side needs the shorter side's length; set image.size"
@@ -84,12 +90,50 @@ class Geometry:
         """Height and width of the network's input."""
         return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
 
+    def _check_tiles(self) -> None:
+        for name in ("height", "width", "overlap"):
+            value = getattr(self, name)
+            if value % TILE_STEP:
+                raise UserError(
+                    f"image.{name}={value} with image.resize=tile; give a multiple of {TILE_STEP}"
+                )
+        if self.crop is not None:
+            raise UserError("image.resize=tile leaves nothing out; set image.crop=null")
+        if not 0 <= self.overlap <= min(self.height, self.width) // 2:
+            raise UserError(
+                f"image.overlap={self.overlap} with tiles of {self.height} x {self.width}; give 0 "
+                "to half of the shorter side"
+            )
+
+    def windows(self, original: Size) -> list[Box]:
+        """The parts of an image that become inputs, boxes of the original, row by row.
+
+        One, but for `tile`; the last tiles of a row or column may reach beyond the image.
+        """
+        if self.resize != "tile":
+            return [self.plan(original).placement.window]
+        tops, lefts = (
+            _starts(length, tile, self.overlap)
+            for length, tile in zip(original, self.input_size, strict=True)
+        )
+        return [(top, left, *self.input_size) for top in tops for left in lefts]
+
+    def canvas(self, original: Size) -> Size:
+        """Height and width of what an image's inputs cover when laid out side by side."""
+        if self.resize != "tile":
+            return self.input_size
+        top, left, height, width = self.windows(original)[-1]
+        return top + height, left + width
+
     def plan(self, original: Size) -> Plan:
-        """The way of an image of size `original` into the network's input.
+        """The way of an image of size `original` into the network's input, or onto its canvas.
 
         Raises `UserError` for an image whose longer side, after `shorter_side`, is shorter than the
         crop.
         """
+        if self.resize == "tile":
+            whole = (0, 0, *original)
+            return Plan(original, whole, Placement(original, whole, whole))
         resized = self._resized(original)
         frame = (self.height, self.width) if self.resize == "letterbox" else resized
         for axis, inner, outer in zip(("height", "width"), self.input_size, frame, strict=True):
@@ -155,6 +199,16 @@ class _Axis:
         scale = self.original / self.resized
         top = min(round(first * scale), self.original - 1)
         return top, max(round((first + length) * scale) - top, 1)
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles begin along an axis, evenly spread over it, on multiples of `TILE_STEP`."""
+    last = max(0, -(-(length - tile) // TILE_STEP)) * TILE_STEP
+    count = -(-last // (tile - overlap)) + 1
+    if count == 1:
+        return [0]
+    steps = last // TILE_STEP
+    return [steps * i // (count - 1) * TILE_STEP for i in range(count)]
 
 
 def _margin(outer: int, inner: int) -> int:

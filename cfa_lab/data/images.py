@@ -4,13 +4,15 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from cfa_lab.data.geometry import Box, Geometry, Placement, Size
+from cfa_lab.data.tiles import Source, Tile, cut
 from cfa_lab.errors import UserError
 
 _RESAMPLING = {
@@ -20,6 +22,9 @@ _RESAMPLING = {
 }
 # Name of the loading threads. Threads suffice: Pillow gives up the interpreter lock at work.
 THREADS = "cfa_lab-images"
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
+"""EXIF's orientation, and its values that swap height and width."""
+_DECODING = Lock()
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,20 @@ def decode_image(path: Path) -> np.ndarray:
         return np.array(_as_rgb(ImageOps.exif_transpose(image)))
 
 
-def load_image(path: Path, geometry: Geometry) -> LoadedImage:
-    """Decode an image and bring it to the network's input size; padding is black."""
+def image_size(path: Path) -> Size:
+    """Height and width of an image as turned by its EXIF data, from the beginning of its file."""
+    with _reading("image", path), Image.open(path) as image:
+        turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        return image.size if turned else image.size[::-1]
+
+
+def load_image(source: Source, geometry: Geometry) -> LoadedImage:
+    """Decode an image or a tile and bring it to the network's input size; padding is black."""
+    if isinstance(source, Tile):
+        pixels = _decode_for_tiles(source.path)
+        windows = geometry.windows((pixels.shape[0], pixels.shape[1]))
+        return LoadedImage(*cut(pixels, windows[source.index]))
+    path = source
     with _reading("image", path), Image.open(path) as file:
         image = _as_rgb(ImageOps.exif_transpose(file))
     try:
@@ -53,6 +70,20 @@ def load_image(path: Path, geometry: Geometry) -> LoadedImage:
     pixels = np.zeros((*geometry.input_size, 3), dtype=np.uint8)
     pixels[_slices(plan.placement.content)] = np.asarray(resized)[_slices(plan.visible)]
     return LoadedImage(pixels, plan.placement)
+
+
+def _decode_for_tiles(path: Path) -> np.ndarray:
+    """A whole image, kept while its tiles are cut; one thread decodes, the others wait."""
+    with _reading("image", path):
+        modified = path.stat().st_mtime_ns
+    with _DECODING:
+        return _decode_once(path, modified)
+
+
+@lru_cache(maxsize=2)
+def _decode_once(path: Path, modified: int) -> np.ndarray:
+    """The time is there to tell a file from the one that stood there before."""
+    return decode_image(path)
 
 
 def load_mask(paths: Sequence[Path], original: Size, *, above: int = 0) -> np.ndarray:
@@ -95,14 +126,14 @@ def _turned(mask: np.ndarray, original: Size) -> bool:
     return mask.shape == original[::-1]
 
 
-def load_batch(paths: Sequence[Path], geometry: Geometry, *, workers: int) -> list[LoadedImage]:
+def load_batch(paths: Sequence[Source], geometry: Geometry, *, workers: int) -> list[LoadedImage]:
     """Load images with `workers` threads, in the order of `paths`."""
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix=THREADS) as pool:
         return list(pool.map(partial(load_image, geometry=geometry), paths))
 
 
 def iterate_images(
-    paths: Sequence[Path], geometry: Geometry, *, batch_size: int, workers: int
+    paths: Sequence[Source], geometry: Geometry, *, batch_size: int, workers: int
 ) -> Generator[list[LoadedImage], None, None]:
     """Yield the images in batches, in the order of `paths`, while threads load the next batch.
 

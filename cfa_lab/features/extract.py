@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from cfa_lab.data.geometry import Geometry, Placement
-from cfa_lab.data.images import LoadedImage, iterate_images
+from cfa_lab.data.images import LoadedImage, image_size, iterate_images
+from cfa_lab.data.tiles import Source, Tile, tiles_of
 from cfa_lab.errors import UserError
 from cfa_lab.features.entry import ImageFeatures
 from cfa_lab.features.identity import circumstances, image_hash
@@ -58,12 +59,13 @@ class Extractor:
     store: FeatureStore | None = None
     memory_gb: float = float("inf")
 
-    def collect(self, paths: Sequence[Path]) -> list[Tensor] | list[StreamedLevel]:
+    def collect(self, paths: Sequence[Source]) -> list[Tensor] | list[StreamedLevel]:
         """The features of all images: levels (n, c_l, h_l, w_l).
 
         On the device where they fit in `memory_gb`. Else each batch is fetched when asked for, from
         the store, or from the images where there is none.
         """
+        paths = self.sources(paths)
         images = self.images(paths)
         if (first := next(images, None)) is None:
             return []
@@ -80,13 +82,21 @@ class Extractor:
             for i, level in enumerate(first.pyramid)
         ]
 
-    def batches(self, paths: Sequence[Path]) -> Iterator[FeatureBatch]:
+    def batches(self, paths: Sequence[Source]) -> Iterator[FeatureBatch]:
         """Yield the features of `batch_size` images at a time, in order; the last may be fewer."""
+        paths = self.sources(paths)
         images = self.images(paths)
         for start in range(0, len(paths), self.batch_size):
             yield self._gather(images, min(self.batch_size, len(paths) - start))
 
-    def images(self, paths: Sequence[Path]) -> Iterator[ImageFeatures]:
+    def sources(self, paths: Sequence[Source]) -> Sequence[Source]:
+        """What becomes one input each: the images, or, with `image.resize=tile`, their tiles."""
+        if self.geometry.resize != "tile":
+            return paths
+        images = [path for path in paths if isinstance(path, Path)]
+        return tiles_of(images, map(image_size, images), self.geometry)
+
+    def images(self, paths: Sequence[Source]) -> Iterator[ImageFeatures]:
         """Yield the features of each image, in order, while threads decode those to come."""
         if self.store is None:
             for loaded in self._decoded(paths):
@@ -150,7 +160,7 @@ class Extractor:
     def _rounds(self) -> bool:
         return self.precision == "fast" and multiplies_faster_in_bf16(self.device)
 
-    def _decoded(self, paths: Sequence[Path]) -> Iterator[list[LoadedImage]]:
+    def _decoded(self, paths: Sequence[Source]) -> Iterator[list[LoadedImage]]:
         return iterate_images(
             paths, self.geometry, batch_size=self.batch_size, workers=self.workers
         )
@@ -163,7 +173,7 @@ class Extractor:
         ]
 
     def _make(
-        self, shelf: Shelf, paths: Sequence[Path], hashes: Sequence[str]
+        self, shelf: Shelf, paths: Sequence[Source], hashes: Sequence[str]
     ) -> Iterator[ImageFeatures]:
         """Extract and store images, but those that another process has made meanwhile."""
         waiting = iter(hashes)
@@ -177,7 +187,7 @@ class Extractor:
                         shelf.write(image, features)
             yield from found
 
-    def _fill(self, store: FeatureStore, paths: Sequence[Path]) -> None:
+    def _fill(self, store: FeatureStore, paths: Sequence[Source]) -> None:
         """Store what is not there yet, in full batches; training asks for smaller ones."""
         shelf = store.shelf(self.identity())
         there = [shelf.claim(image) for image in self._hashes(paths)]
@@ -205,6 +215,12 @@ class Extractor:
             placements.append(image.placement)
         return FeatureBatch(placements, levels)
 
-    def _hashes(self, paths: Sequence[Path]) -> list[str]:
+    def _hashes(self, paths: Sequence[Source]) -> list[str]:
         with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(image_hash, paths))
+            return list(pool.map(_source_hash, paths))
+
+
+def _source_hash(source: Source) -> str:
+    if isinstance(source, Tile):
+        return f"{image_hash(source.path)}-{source.index}"
+    return image_hash(source)
