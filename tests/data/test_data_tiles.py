@@ -110,8 +110,7 @@ def test_tiles_that_cannot_be_are_refused(values, line):
         tiled(**values)
 
 
-def test_a_run_with_one_tile_an_image_gives_the_scores_of_whole_images(tiny_root, tmp_path):
-    """The tiny images fit one tile; padded by their edge they score as by themselves."""
+def test_images_smaller_than_a_tile_are_padded_and_scored_whole(tiny_root, tmp_path):
     sizes = [a for a in TINY_RUN if not a.startswith("image.")]
     more = [f"dataset.root={tiny_root}", "image.height=64", "image.width=64", "evaluation.cases=1"]
     run(compose(*sizes, *more, "image.resize=tile", "image.overlap=32"), tmp_path)
