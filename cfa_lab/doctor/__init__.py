@@ -75,9 +75,10 @@ def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int
     from cfa_lab.preparation import layout_options, made_root
 
     layout, root = made_root(config)
-    name, folder = locate(layout, root)
+    options = layout_options(config)
+    name, folder = locate(layout, root, options)
     print(f"{folder}: layout {name}")
-    found = categories(name, folder, layout_options(config))
+    found = categories(name, folder, options)
     if not found and chosen is None:
         chosen = [config.category]  # whose error tells what was looked for
     return sum(_check_category(config, category, sheets) for category in chosen or found)

@@ -115,6 +115,42 @@ def test_kolektors_defect_images_of_training_items_are_left_out_and_counted(toys
     assert missing and all(p.parent.name in train for p in missing)
 
 
+def test_own_folders_and_index_files_may_bear_any_name(tmp_path: Path):
+    """A folder inside that has the usual names must not be taken for the data set instead."""
+    write_toy_layout("folder", tmp_path / "parts", "parts", size=32)
+    root = tmp_path / "parts" / "parts"
+    (root / "normal").rename(root / "lot1")
+    (root / "extra").mkdir()
+    (root / "dent").rename(root / "extra" / "ok")
+    options = Options(normal=("lot1",), defects=("rust",), masks="masks")
+    for layout in ("folder", "auto"):
+        table = read_samples(layout, root, "parts", options)
+        assert {s.path.partition("/")[0] for s in table.samples} == {"lot1", "rust"}
+    held = Options(normal=("lot1",), normal_test=("extra/ok",))
+    table = read_samples("folder", root, "parts", held)
+    assert len([s for s in table.test if s.label == 0]) == 2 and not table.drawn
+
+    write_toy_layout("csv", tmp_path / "listed", "listed", size=32)
+    (tmp_path / "listed/index.csv").rename(tmp_path / "listed/my list.csv")
+    (tmp_path / "listed/photos/index.csv").write_text("path,label\n")
+    table = read_samples("csv", tmp_path / "listed", "listed", Options(index="my list.csv"))
+    assert table.root == tmp_path / "listed" and table.test
+
+
+def test_a_root_with_several_data_sets_and_one_with_none_are_told_apart(toys: Path, tmp_path: Path):
+    with pytest.raises(UserError, match=r"several data sets: .*visa \(visa\); set dataset\.root"):
+        read_samples("auto", toys, "visa")
+    (tmp_path / "papers").mkdir()
+    with pytest.raises(
+        UserError, match=r"no layout that is known; found in it: papers; known: csv"
+    ):
+        read_samples("auto", tmp_path, "x")
+    with pytest.raises(
+        UserError, match=r"folder of one category; set dataset\.root to .*mvtec and"
+    ):
+        read_samples("auto", toys / "mvtec" / "mvtec", "mvtec")
+
+
 def test_toy_layouts_refuse_unknown_names_and_folders_in_use(tmp_path: Path):
     with pytest.raises(UserError, match="no layout 'imagenet'; known: mvtec"):
         write_toy_layout("imagenet", tmp_path / "a", "x")

@@ -49,7 +49,7 @@ def read_samples(
     Raises `UserError`, one line, for an unknown layout, a missing root, an unknown category and
     whatever the layout finds wrong inside the category.
     """
-    layout, root = locate(layout, root)
+    layout, root = locate(layout, root, options)
     found = LAYOUTS[layout].categories(root, options)
     if category not in found:
         raise UserError(_unknown_category(LAYOUTS[layout], root, category, found))
@@ -68,11 +68,11 @@ def read_samples(
 
 def categories(layout: str, root: Path, options: Options = DEFAULTS) -> list[str]:
     """Names of the categories of the data set under `root`, sorted; raises `UserError`."""
-    layout, root = locate(layout, root)
+    layout, root = locate(layout, root, options)
     return LAYOUTS[layout].categories(root, options)
 
 
-def locate(layout: str, root: Path) -> tuple[str, Path]:
+def locate(layout: str, root: Path, options: Options = DEFAULTS) -> tuple[str, Path]:
     """The layout's name and the folder where it begins, `root` or one inside; raises `UserError`.
 
     A named layout is looked for inside `root` too, where `root` itself does not have it.
@@ -93,18 +93,18 @@ def locate(layout: str, root: Path) -> tuple[str, Path]:
             "data"
         ) from error
     if layout == AUTO:
-        return detect(LAYOUTS, root)
-    if LAYOUTS[layout].matches(root):
+        return detect(LAYOUTS, root, options)
+    if LAYOUTS[layout].matches(root, options):
         return layout, root
-    return layout, _wrapped(LAYOUTS[layout], root) or root
+    return layout, _wrapped(LAYOUTS[layout], root, options) or root
 
 
-def _wrapped(layout: Layout, root: Path) -> Path | None:
+def _wrapped(layout: Layout, root: Path, options: Options) -> Path | None:
     """The one folder inside, at most two levels down, that has the layout."""
     level = [root]
     for _ in range(2):
         level = [folder / name for folder in level for name in folder_names(folder)]
-        found = [folder for folder in level if layout.matches(folder)]
+        found = [folder for folder in level if layout.matches(folder, options)]
         if found:
             return found[0] if len(found) == 1 else None
     return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cfa_lab.data.layouts.folders import folder_names
-from cfa_lab.data.layouts.layout import Layout
+from cfa_lab.data.layouts.layout import Layout, Options
 from cfa_lab.data.layouts.mvtec import AD2, BTAD_TREE, PLAIN
 from cfa_lab.errors import UserError
 
@@ -15,7 +15,7 @@ MOST = 40
 """A folder with more sub-folders than this is no wrapper, and is not searched."""
 
 
-def detect(layouts: Mapping[str, Layout], root: Path) -> tuple[str, Path]:
+def detect(layouts: Mapping[str, Layout], root: Path, options: Options) -> tuple[str, Path]:
     """The name of the layout of `root`, and the folder where it begins: `root` or one inside.
 
     The first of `layouts` that matches counts, so the more particular ones stand first. Raises
@@ -29,7 +29,9 @@ def detect(layouts: Mapping[str, Layout], root: Path) -> tuple[str, Path]:
         )
     level = [root]
     for _ in range(DEPTH):
-        found = [(name, folder) for folder in level if (name := _layout_of(layouts, folder))]
+        found = [
+            (name, folder) for folder in level if (name := _layout_of(layouts, folder, options))
+        ]
         if len(found) == 1:
             return found[0]
         if found:
@@ -44,8 +46,9 @@ def detect(layouts: Mapping[str, Layout], root: Path) -> tuple[str, Path]:
     )
 
 
-def _layout_of(layouts: Mapping[str, Layout], folder: Path) -> str | None:
-    return next((name for name, layout in layouts.items() if layout.matches(folder)), None)
+def _layout_of(layouts: Mapping[str, Layout], folder: Path, options: Options) -> str | None:
+    matching = (name for name, layout in layouts.items() if layout.matches(folder, options))
+    return next(matching, None)
 
 
 def _contents(root: Path) -> str:

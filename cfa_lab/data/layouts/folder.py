@@ -129,7 +129,7 @@ def _masks_below(folder: Path, prefix: str, masks: str) -> list[str]:
 FOLDER = Layout(
     categories=_categories,
     listing=_listing,
-    matches=lambda root: bool(_categories(root, Options())),
+    matches=lambda root, options: bool(_categories(root, options)),
     structure="folders named in dataset.normal (or one called good, normal, ok or free), "
     "beside them a folder per kind of defect",
     source="these are your own images",

@@ -91,7 +91,7 @@ def _sample(row: dict[str, str], path: Path, *, has_split: bool) -> Sample:
 CSV = Layout(
     categories=_categories,
     listing=_listing,
-    matches=lambda root: (root / Options().index).is_file(),
+    matches=lambda root, options: (root / options.index).is_file(),
     structure="an index file (dataset.index) with the columns path, label and perhaps split, mask, "
     "defect, group, category",
     source="these are your own images",

@@ -116,14 +116,14 @@ def _is_kolektor2(root: Path) -> bool:
 KOLEKTOR = Layout(
     categories=lambda root, options: ["kolektor"] if _items(root) else [],
     listing=_listing,
-    matches=lambda root: bool(_items(root)),
+    matches=lambda root, options: bool(_items(root)),
     structure="kos<number>/Part<number>.jpg with Part<number>_label.bmp",
     source="KolektorSDD is on its authors' website (ViCoS, Ljubljana), free for research",
 )
 KOLEKTOR2 = Layout(
     categories=lambda root, options: ["kolektor2"] if _is_kolektor2(root) else [],
     listing=_listing2,
-    matches=_is_kolektor2,
+    matches=lambda root, options: _is_kolektor2(root),
     structure="train/<number>.png with train/<number>_GT.png, test/ alike",
     source="KolektorSDD2 is on its authors' website (ViCoS, Ljubljana), free for research",
 )

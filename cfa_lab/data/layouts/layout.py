@@ -44,14 +44,14 @@ class Layout:
     """How one family of data sets lies on disk, and where a user gets it.
 
     `categories(root, options)` lists the categories found; `listing(root, category, options)` lists
-    the images of one of them and raises `UserError` for what is wrong inside it; `matches(root)`
-    tells whether a folder has this layout, for `auto`. All look at names and index files only; the
-    two Kolektor sets keep their labels in mask files and have those opened. `structure` and
-    `source` are phrases for the message that a missing root gets.
+    the images of one of them and raises `UserError` for what is wrong inside it; `matches(root,
+    options)` tells whether a folder has this layout, for `auto`. All look at names and index files
+    only; the two Kolektor sets keep their labels in mask files and have those opened. `structure`
+    and `source` are phrases for the message that a missing root gets.
     """
 
     categories: Callable[[Path, Options], list[str]]
     listing: Callable[[Path, str, Options], Listing]
-    matches: Callable[[Path], bool]
+    matches: Callable[[Path, Options], bool]
     structure: str
     source: str

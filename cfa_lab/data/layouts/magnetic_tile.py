@@ -70,7 +70,7 @@ def _tile(name: str) -> str:
 MAGNETIC_TILE = Layout(
     categories=lambda root, options: ["magnetic_tile"] if _kinds(root) else [],
     listing=_listing,
-    matches=lambda root: bool(_kinds(root)),
+    matches=lambda root, options: bool(_kinds(root)),
     structure="MT_Free/Imgs and MT_<defect>/Imgs, each with .jpg images and .png masks of one stem",
     source="the magnetic-tile set is its authors' repository, Magnetic-tile-defect-datasets",
 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cfa_lab.data.layouts.folders import folder_names
-from cfa_lab.data.layouts.layout import Layout
+from cfa_lab.data.layouts.layout import Layout, Options
 from cfa_lab.data.layouts.tree import Tree
 
 LOGICAL, STRUCTURAL = "logical_anomalies", "structural_anomalies"
@@ -28,14 +28,14 @@ LOCO = Tree(validation="validation", several_masks=True)
 BTAD_TREE = Tree(normal="ok")
 
 
-def _is_loco(root: Path) -> bool:
+def _is_loco(root: Path, options: Options) -> bool:
     return any(
         {LOGICAL, STRUCTURAL} & {*folder_names(root / name / "test")}
         for name in LOCO.categories(root)
     )
 
 
-def _is_mpdd(root: Path) -> bool:
+def _is_mpdd(root: Path, options: Options) -> bool:
     found = {*PLAIN.categories(root)}
     return bool(found) and found <= MPDD_CATEGORIES and PLAIN.matches(root)
 

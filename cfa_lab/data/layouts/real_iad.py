@@ -81,7 +81,7 @@ def _sample(entry: Any, place: str, split: str, path: Path) -> Sample:
 REAL_IAD = Layout(
     categories=_categories,
     listing=_listing,
-    matches=lambda root: (root / LISTS).is_dir(),
+    matches=lambda root, options: (root / LISTS).is_dir(),
     structure=f"{LISTS}/{DEFAULT_LIST}/<category>.json and realiad_<size>/<category>/{{OK,NG}}",
     source="Real-IAD is given out by its authors on request",
 )

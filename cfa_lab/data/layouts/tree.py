@@ -36,7 +36,7 @@ class Tree:
         known = {self.train, self.test}
         return [name for name in folder_names(root) if known & {*folder_names(root / name)}]
 
-    def matches(self, root: Path) -> bool:
+    def matches(self, root: Path, options: Options | None = None) -> bool:
         """Whether a category has normal images where this tree has them."""
         return any(self.matches_category(root / name) for name in self.categories(root))
 

@@ -37,7 +37,7 @@ def _categories(root: Path, options: Options) -> list[str]:
     return raw or REORGANISED.categories(root)
 
 
-def _matches(root: Path) -> bool:
+def _matches(root: Path, options: Options) -> bool:
     if any((root / name / "Data" / "Images").is_dir() for name in folder_names(root)):
         return True
     found = {*REORGANISED.categories(root)}
