@@ -24,6 +24,8 @@ _RESAMPLING = {
 THREADS = "cfa_lab-images"
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """EXIF's orientation, and its values that swap height and width."""
+BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284
+"""TIFF's tags."""
 _DECODING = Lock()
 
 
@@ -42,7 +44,7 @@ def decode_image(path: Path) -> np.ndarray:
     ignored. Raises `UserError` with the file's name for one that is missing, damaged or no image.
     """
     with _reading("image", path), Image.open(path) as image:
-        return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+        return np.array(_as_rgb(_upright(image)))
 
 
 def image_size(path: Path) -> Size:
@@ -60,7 +62,7 @@ def load_image(source: Source, geometry: Geometry) -> LoadedImage:
         return LoadedImage(*cut(pixels, windows[source.index]))
     path = source
     with _reading("image", path), Image.open(path) as file:
-        image = _as_rgb(ImageOps.exif_transpose(file))
+        image = _as_rgb(_upright(file))
     try:
         plan = geometry.plan((image.height, image.width))
     except UserError as error:
@@ -107,7 +109,7 @@ def load_mask_channels(
     channels = []
     for path in paths:
         with _reading("mask", path), Image.open(path) as file:
-            mask = _exceeds(ImageOps.exif_transpose(file), above)
+            mask = _exceeds(_upright(file), above)
         original = original or mask.shape
         if mask.shape != original:
             turned = (
@@ -172,6 +174,14 @@ def _reading(what: str, path: Path) -> Iterator[None]:
         raise UserError(
             f"cannot read {what} {path}: {reason}; replace the file or take it out of the data set"
         ) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF data say; refuses the one kind that Pillow reads wrongly."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PLANAR_CONFIGURATION, 1) == 2 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
+        raise ValueError("16-bit colours in separate planes; save it with 8 bits or in one plane")
+    return ImageOps.exif_transpose(image)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

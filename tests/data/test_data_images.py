@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -48,6 +49,20 @@ def test_grey_becomes_three_equal_channels(tmp_path: Path):
 def test_of_16_bit_grey_the_upper_bits_are_kept(tmp_path: Path, suffix: str):
     deep = GREY.astype(np.uint16) * 257
     assert np.array_equal(decode_image(saved(tmp_path / f"a.{suffix}", deep)), three(GREY))
+
+
+def test_of_16_bit_colour_the_upper_bits_are_kept_but_separate_planes_are_refused(tmp_path: Path):
+    """Pillow reads the latter without complaint, and wrongly."""
+    deep = COLOUR.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
+    assert np.array_equal(decode_image(tmp_path / "a.tif"), COLOUR)
+    planes = np.moveaxis(deep, 2, 0)
+    tifffile.imwrite(tmp_path / "b.tif", planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(UserError, match="16-bit colours in separate planes"):
+        decode_image(tmp_path / "b.tif")
+    shallow = np.moveaxis(COLOUR, 2, 0)
+    tifffile.imwrite(tmp_path / "c.tif", shallow, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(decode_image(tmp_path / "c.tif"), COLOUR)
 
 
 def test_32_bit_grey_within_16_bits_is_read_and_beyond_refused(tmp_path: Path):
