@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import TINY_RUN
+from tiny import TINY_RUN, compose
 
 from cfa_lab.data import LAYOUTS, Options, SampleTable, categories, load_mask, read_samples
 from cfa_lab.data.images import decode_image, load_mask_channels
 from cfa_lab.data.toy import write_toy_layout
 from cfa_lab.errors import UserError
+from cfa_lab.run import run
 
 
 def category_of(layout: str) -> str:
@@ -159,35 +160,57 @@ def test_toy_layouts_refuse_unknown_names_and_folders_in_use(tmp_path: Path):
         write_toy_layout("mvtec", tmp_path, "x")
 
 
-def test_every_layout_runs_from_the_command_line_to_metrics(toys: Path, tmp_path: Path):
-    for layout in LAYOUTS:
-        if layout != "mpdd":
-            (tmp_path / layout).symlink_to(toys / layout)
-    write_toy_layout("mpdd", tmp_path / "mpdd", "mpdd", size=48)
-    arguments = [a for a in TINY_RUN if not a.startswith(("dataset=", "category="))]
-    arguments += [f"dataset={','.join(LAYOUTS)}", "category=${dataset.name}"]
-    arguments += [f"dataset.root={tmp_path}/${{dataset.name}}", "trainer.epochs=1"]
-    arguments += ["image.height=32", "image.width=32", "evaluation.cases=0"]
+def check_record(record: dict, layout: str, root: Path) -> None:
+    fraction = record["config"]["dataset"]["test_fraction"]
+    table = read_samples(layout, root, category_of(layout), Options(test_fraction=fraction))
+    protocol = record["protocol"]
+    assert record["status"] == "complete" and protocol["layout"] == layout
+    assert record["metrics"]["test/pixel_auroc"] is not None
+    assert protocol["num_train"] == len(table.train)
+    assert protocol["num_test_defect"] == sum(s.label for s in table.test)
+    assert protocol["split"] == table.split_rule
+    drawn = [s.path for s in table.train] if table.drawn else None
+    assert protocol["drawn_for_training"] == drawn
+
+
+SMALL = ["trainer.epochs=1", "image.height=32", "image.width=32", "evaluation.cases=0"]
+RUN = [a for a in TINY_RUN if not a.startswith(("dataset=", "category="))] + SMALL
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_runs_to_metrics(toys: Path, tmp_path: Path, monkeypatch, layout: str):
+    monkeypatch.setattr("cfa_lab.run.draw_figures", lambda *a, **k: ([], []))  # slow, tested apart
+    category = f"category={category_of(layout)}"
+    run(compose(*RUN, f"dataset={layout}", f"dataset.root={toys / layout}", category), tmp_path)
+    check_record(json.loads((tmp_path / "metrics.json").read_text()), layout, toys / layout)
+
+
+def test_one_command_runs_over_layouts_that_it_finds_out(toys: Path, tmp_path: Path):
+    command(toys, tmp_path, ["btad", "kolektor"], "dataset=auto", "dataset.test_fraction=0.5")
+
+
+@pytest.mark.slow
+def test_one_command_runs_over_all_layouts(toys: Path, tmp_path: Path):
+    layouts = [layout for layout in LAYOUTS if layout != "mpdd"]
+    command(toys, tmp_path, layouts, "dataset=auto", "dataset.test_fraction=0.3")
+
+
+def command(toys: Path, folder: Path, layouts: list[str], *more: str) -> None:
+    """Run a multirun over data sets whose category is named like their layout."""
+    arguments = [f"dataset.root={toys}/${{category}}", f"category={','.join(layouts)}", *more]
     done = subprocess.run(
-        [sys.executable, "-m", "cfa_lab", "-m", *arguments],
+        [sys.executable, "-m", "cfa_lab", "-m", *RUN, *arguments],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    records = [json.loads(p.read_text()) for p in tmp_path.glob("multirun/*/*/*/metrics.json")]
-    assert {r["protocol"]["layout"] for r in records} == {*LAYOUTS}
+    records = [json.loads(p.read_text()) for p in folder.glob("multirun/*/*/*/metrics.json")]
+    assert sorted(r["protocol"]["layout"] for r in records) == sorted(layouts)
     for record in records:
-        protocol, layout = record["protocol"], record["protocol"]["layout"]
-        fraction = record["config"]["dataset"]["test_fraction"]
-        options = Options(test_fraction=fraction)
-        table = read_samples(layout, tmp_path / layout, layout, options)
-        assert record["status"] == "complete"
-        assert record["metrics"]["test/pixel_auroc"] is not None, layout
-        assert protocol["num_train"] == len(table.train)
-        assert protocol["num_test_defect"] == sum(s.label for s in table.test)
-        assert protocol["split"] and table.drawn == (protocol["drawn_for_training"] is not None)
+        layout = record["protocol"]["layout"]
+        check_record(record, layout, toys / layout)
 
 
 @pytest.mark.slow
