@@ -197,8 +197,11 @@ class _Axis:
     def window(self) -> tuple[int, int]:
         first, length = self.visible
         scale = self.original / self.resized
-        top = min(round(first * scale), self.original - 1)
-        return top, max(round((first + length) * scale) - top, 1)
+        top, end = round(first * scale), round((first + length) * scale)
+        if end > top:
+            return top, end - top
+        # less than a pixel was seen: the one that holds the middle of it
+        return (2 * first + length) * self.original // (2 * self.resized), 1
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
