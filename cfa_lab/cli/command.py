@@ -1,0 +1,82 @@
+"""The program: sub-commands, Hydra, and the way out for every error."""
+
+import importlib
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from cfa_lab.cli import task
+from cfa_lab.cli.arguments import refuse_emptied_groups, refuse_used_folder, resumed
+from cfa_lab.cli.messages import describe, leave, report
+from cfa_lab.cli.schema import to_config
+from cfa_lab.config import Config, conf_dir
+from cfa_lab.errors import UserError
+
+SUBCOMMANDS = {
+    "bench": "cfa_lab.bench",
+    "cache": "cfa_lab.cache",
+    "dashboard": "cfa_lab.tracking.dashboard",
+    "report": "cfa_lab.results.report",
+    "sync": "cfa_lab.tracking.sync",
+}
+"""Word -> module whose `main(arguments)` serves it."""
+
+CONFIGURED = {"doctor": "cfa_lab.doctor"}
+"""Likewise for `main(arguments, compose)`: sub-commands that take a run's settings."""
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and exit code 1."""
+    signal.signal(signal.SIGTERM, _interrupt)  # batch systems end jobs so: same end as Ctrl-C
+    try:
+        _dispatch(sys.argv[1:])
+    except UserError as error:
+        leave(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        leave(describe(error))
+    except OSError as error:
+        leave(f"{error.filename or 'the disk'}: {error.strerror}; choose another hydra.run.dir")
+    except KeyboardInterrupt:
+        leave("interrupted", code=130)
+    if task.failure is not None:
+        report(*task.failure)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _dispatch(arguments: list[str]) -> None:
+    first = arguments[0] if arguments else ""
+    if first in SUBCOMMANDS:
+        importlib.import_module(SUBCOMMANDS[first]).main(arguments[1:])
+        return
+    if first in CONFIGURED:
+        importlib.import_module(CONFIGURED[first]).main(arguments[1:], compose)
+        return
+    if first and not first.startswith("-") and "=" not in first and "~" not in first:
+        raise UserError(
+            f"{first!r} is neither a setting (key=value) nor a sub-command; "
+            f"sub-commands: {', '.join((*SUBCOMMANDS, *CONFIGURED))}; see python -m cfa_lab --help"
+        )
+    refuse_emptied_groups(arguments)
+    sys.argv[1:] = resumed(arguments)
+    refuse_used_folder(sys.argv[1:])
+    # with this set Hydra hands exceptions on instead of printing its own account and exiting
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    ConfigStore.instance().store(name="schema", node=Config)
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task.job)()
+
+
+def compose(overrides: list[str]) -> Config:
+    """The checked configuration of a run with these settings, which is not started."""
+    refuse_emptied_groups(overrides)
+    ConfigStore.instance().store(name="schema", node=Config)
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        return to_config(hydra.compose("config", overrides=overrides))
