@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch
 
 from cfa_lab.config import Config
 from cfa_lab.data.geometry import Geometry
-from cfa_lab.data.layouts import Options, read_samples
+from cfa_lab.data.layouts import Options, categories, read_samples
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
 from cfa_lab.features.identity import image_hash
-from cfa_lab.features.networks import PACKAGED, make_network
+from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.results.record import hash_key
@@ -71,11 +72,17 @@ def choose_device(name: str) -> torch.device:
 
 def set_threads(num_threads: int | None) -> int:
     """Fix the number of CPU threads: launchers change it, and it changes the last bits."""
-    if num_threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        num_threads = len(affinity(0)) if affinity else os.cpu_count() or 1
+    num_threads = count_threads(num_threads)
     torch.set_num_threads(num_threads)
     return num_threads
+
+
+def count_threads(num_threads: int | None) -> int:
+    """The number of CPU threads asked for; None means all cores this process may use."""
+    if num_threads is not None:
+        return num_threads
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def read_table(config: Config) -> SampleTable:
@@ -128,30 +135,70 @@ def layout_options(config: Config) -> Options:
     )
 
 
+def find_categories(config: Config) -> list[str]:
+    """The categories of the data set that a configuration chooses, sorted; raises UserError."""
+    if config.dataset.layout == "rd_mvtec":  # made category by category from these
+        return categories("mvtec", Path(config.dataset.root).expanduser().absolute())
+    return categories(*made_root(config), layout_options(config))
+
+
 def make_extractor(config: Config, device: torch.device) -> tuple[Extractor, str]:
     """The extractor that a configuration describes, and its backbone's weights hash."""
-    values, kept = config.backbone, config.features
-    network = make_network(
-        values.model, weights=values.weights, tag=values.tags.get(values.release)
-    )
-    mean, std = _normalisation(values.model, network)
-    architecture = Architecture(
-        model=values.model,
-        layers=values.layers,
-        activation=values.activation,
-        divide_by_channels=values.divide_by_channels,
-        mean=mean,
-        std=std,
-    )
+    kept = config.features
+    backbone, backbone_hash = make_backbone(config)
     extractor = Extractor(
-        backbone=Backbone(architecture, network),
+        backbone=backbone,
         geometry=Geometry(**asdict(config.image)),
         device=device,
         store=FeatureStore(Path(kept.folder), kept.max_gb) if kept.cache else None,
         memory_gb=kept.memory_gb,
         **kept.extraction,
     )
-    return extractor, extractor.weights_hash
+    return extractor, backbone_hash
+
+
+def make_backbone(config: Config) -> tuple[Backbone, str]:
+    """The frozen network that a configuration describes and its weights hash.
+
+    The last few are kept for further runs of this process: nothing ever changes them.
+    """
+    values = config.backbone
+    tag, file = values.tags.get(values.release), Path(values.weights)
+    changed = file.stat().st_mtime_ns if file.is_file() else None
+    return _backbone(
+        values.model,
+        values.weights,
+        tag,
+        tuple(values.layers),
+        values.activation,
+        values.divide_by_channels,
+        changed,
+    )
+
+
+@lru_cache(maxsize=4)
+def _backbone(
+    model: str,
+    weights: str,
+    tag: str | None,
+    layers: tuple[str, ...],
+    activation: str,
+    divide_by_channels: bool,
+    changed: int | None,
+) -> tuple[Backbone, str]:
+    """`changed` is there to tell a weights file from the one that stood there before."""
+    network = make_network(model, weights=weights, tag=tag)
+    mean, std = _normalisation(model, network)
+    architecture = Architecture(
+        model=model,
+        layers=layers,
+        activation=activation,
+        divide_by_channels=divide_by_channels,
+        mean=mean,
+        std=std,
+    )
+    backbone = Backbone(architecture, network)
+    return backbone, weights_hash(backbone.network)
 
 
 def _normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

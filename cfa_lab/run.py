@@ -56,12 +56,19 @@ class Timing:
         self.seconds[f"time/{part}_seconds"] = time.perf_counter() - began
 
 
-def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: None) -> RunResult:
+def run(
+    config: Config,
+    folder: Path,
+    *,
+    prepared: Preparation | None = None,
+    on_begin: Callable[[], None] = lambda: None,
+) -> RunResult:
     """Train and score one category and leave a complete run folder.
 
     What the user got wrong and can be known before training raises UserError and leaves no record;
     any later failure is recorded as `failed`, with the fit kept for `resume=<folder>`. `on_begin`
-    is called as training begins, when the folder is there to stay.
+    is called as training begins, when the folder is there to stay. `prepared` is what `prepare`
+    made of the same configuration, for a caller that needed it before.
     """
     with shown_to_sweep(config, folder):
         return _run(config, folder, on_begin)
@@ -70,7 +77,7 @@ def run(config: Config, folder: Path, *, on_begin: Callable[[], None] = lambda: 
 def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResult:
     """The run itself, whoever watches."""
     timing = Timing()
-    prepared = prepare(config)
+    prepared = prepared or prepare(config)
     table, extractor = prepared.table, prepared.extractor
     log.info(
         "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)

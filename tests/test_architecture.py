@@ -18,6 +18,7 @@ LAYERS = [
     {"evaluation", "preparation"},
     {"pictures", "run_folder", "diagnostics"},
     {"run"},
+    {"study"},
     {"cli", "bench", "cache", "doctor"},
     {"__main__"},
 ]

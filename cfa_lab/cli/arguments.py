@@ -10,6 +10,12 @@ from cfa_lab.errors import UserError
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
 
+def as_listing(arguments: list[str]) -> list[str]:
+    """The arguments with which Hydra lists the jobs of a multirun and runs none."""
+    others = [argument for argument in arguments if argument not in MULTIRUN_FLAGS]
+    return ["-m", *others, "hydra.sweeper.list_only=true"]
+
+
 def refuse_emptied_groups(arguments: list[str]) -> None:
     """Hydra answers `loss=null` with an error of its own making; name what is allowed instead."""
     given = _given(arguments)

@@ -12,7 +12,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from cfa_lab.cli import task
-from cfa_lab.cli.arguments import refuse_emptied_groups, refuse_used_folder, resumed
+from cfa_lab.cli.arguments import (
+    MULTIRUN_FLAGS,
+    as_listing,
+    refuse_emptied_groups,
+    refuse_used_folder,
+    resumed,
+)
 from cfa_lab.cli.messages import describe, leave, report
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config, conf_dir
@@ -30,6 +36,9 @@ SUBCOMMANDS = {
 CONFIGURED = {"doctor": "cfa_lab.doctor"}
 """Likewise for `main(arguments, compose)`: sub-commands that take a run's settings."""
 
+PLAN = "plan"
+"""The word before the arguments of a multirun that lists its jobs instead of running them."""
+
 
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 1."""
@@ -43,7 +52,9 @@ def main() -> None:
     except OSError as error:
         leave(f"{error.filename or 'the disk'}: {error.strerror}; choose another hydra.run.dir")
     except KeyboardInterrupt:
-        leave("interrupted", code=130)
+        many = MULTIRUN_FLAGS & set(sys.argv)
+        again = "; the same command goes on where it was" if many else ""
+        leave(f"interrupted{again}", code=130)
     if task.failure is not None:
         report(*task.failure)
 
@@ -54,6 +65,8 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _dispatch(arguments: list[str]) -> None:
     first = arguments[0] if arguments else ""
+    if first == PLAN:
+        arguments, first = as_listing(arguments[1:]), ""
     if first in SUBCOMMANDS:
         importlib.import_module(SUBCOMMANDS[first]).main(arguments[1:])
         return
@@ -63,7 +76,8 @@ def _dispatch(arguments: list[str]) -> None:
     if first and not first.startswith("-") and "=" not in first and "~" not in first:
         raise UserError(
             f"{first!r} is neither a setting (key=value) nor a sub-command; "
-            f"sub-commands: {', '.join((*SUBCOMMANDS, *CONFIGURED))}; see python -m cfa_lab --help"
+            f"sub-commands: {', '.join((PLAN, *SUBCOMMANDS, *CONFIGURED))}; "
+            "see python -m cfa_lab --help"
         )
     refuse_emptied_groups(arguments)
     sys.argv[1:] = resumed(arguments)

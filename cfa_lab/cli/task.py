@@ -8,37 +8,101 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cfa_lab.cli.messages import describe
+from cfa_lab.cli.messages import describe, is_disk_full
 from cfa_lab.cli.schema import to_config
+from cfa_lab.config import Config
+from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
 
 log = logging.getLogger(__name__)
+
+SWEEPER = "CfaLabSweeper"
+"""Takes outcomes of jobs; others take a number to optimise, and exceptions."""
 
 failure: tuple[BaseException, Path] | None = None
 """What ended a single run, kept past Hydra, which would print its own account of it."""
 
 
-def job(cfg: DictConfig) -> float | None:
-    """One Hydra job; returns image AUROC, the number that sweepers optimise."""
+def job(cfg: DictConfig) -> Any:
+    """One Hydra job; returns image AUROC, the number that other sweepers optimise."""
     global failure
     folder = Path(HydraConfig.get().runtime.output_dir)
-    hydra_config = HydraConfig.instance().cfg
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return _one_of_many(cfg, folder)
     try:
-        config = to_config(cfg)
-        from cfa_lab.run import run
-
-        result = run(config, folder, on_begin=lambda: save_settings(folder, cfg, hydra_config))
+        return _single(cfg, folder)
     except (Exception, KeyboardInterrupt) as error:
         remove_if_empty(folder)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            log.error("%s failed: %s", folder.name, describe(error))
-            raise
         failure = (error, folder)
         return None
-    from cfa_lab.results.show import show_result
 
+
+def _single(cfg: DictConfig, folder: Path) -> float | None:
+    hydra_config = HydraConfig.instance().cfg
+    config = to_config(cfg)
+    if config.category == "all":
+        raise UserError("category=all stands for many runs; put -m before it")
+    from cfa_lab.results.show import show_result
+    from cfa_lab.run import run
+    from cfa_lab.study.index import RunIndex, dated_root, record_of
+
+    result = run(config, folder, on_begin=lambda: save_settings(folder, cfg, hydra_config))
+    if (root := dated_root(folder)) is not None:  # a multirun may reuse it
+        RunIndex(root).add(record_of(folder)["run_key"], folder)
     show_result(result)
     return result.evaluation.metrics["test/image_auroc"]
+
+
+def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
+    """A job of a multirun: an outcome, failures included, for cfa_lab's own sweeper."""
+    hydra_config: Any = HydraConfig.instance().cfg
+    ours = hydra_config.hydra.sweeper._target_.endswith(SWEEPER)
+    from cfa_lab.study.job import JobOutcome, run_once
+
+    try:
+        config = _on_its_gpu(to_config(cfg), hydra_config.hydra.job.num)
+        if config.category == "all":
+            raise UserError("category=all needs hydra/sweeper=cfa_lab, the default")
+        outcome = run_once(
+            config,
+            folder,
+            study_index(hydra_config),
+            on_begin=lambda place: save_settings(place, cfg, hydra_config),
+        )
+    except Exception as error:
+        remove_if_empty(folder)
+        expected = isinstance(error, UserError) or is_disk_full(error)
+        message = describe(error) if expected else f"{type(error).__name__}: {describe(error)}"
+        log.error("%s failed: %s", folder.name, message, exc_info=None if expected else error)
+        if not ours:
+            raise
+        return JobOutcome(status="failed", folder=folder, error=message)
+    except KeyboardInterrupt:
+        remove_if_empty(folder)
+        raise
+    auroc = outcome.metrics["test/image_auroc"]
+    value = "undefined" if auroc is None else f"{auroc:.4f}"
+    log.info("%s: %s, image AUROC %s", outcome.folder.name, outcome.status, value)
+    return outcome if ours else auroc
+
+
+def study_index(hydra_config: DictConfig) -> Any:
+    """The index of the runs that a multirun may reuse: its own root's and the single runs'."""
+    from cfa_lab.study.index import RunIndex, dated_root
+
+    sweep = Path(hydra_config.hydra.sweep.dir).absolute()
+    singles = dated_root(Path(hydra_config.hydra.run.dir).absolute())
+    return RunIndex(dated_root(sweep) or sweep, others=[singles] if singles else [])
+
+
+def _on_its_gpu(config: Config, number: int) -> Config:
+    """`device=auto` takes the GPUs in turn, so that jobs side by side do not share one."""
+    if config.device == "auto":
+        import torch
+
+        if (count := torch.cuda.device_count()) > 1:
+            config.device = f"cuda:{number % count}"
+    return config
 
 
 def save_settings(folder: Path, cfg: DictConfig, hydra_config: Any) -> None:

@@ -1,0 +1,154 @@
+"""From the command line of a multirun to its jobs, each with its checked configuration."""
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, is_dataclass
+from itertools import product
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from cfa_lab.cli.arguments import quoted
+from cfa_lab.cli.schema import dotted_keys, to_config
+from cfa_lab.config import Config
+from cfa_lab.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One combination of values."""
+
+    overrides: list[str]
+    """As on the command line of a single run."""
+    config: Config
+    composed: DictConfig
+    """Hydra's configuration of the job, the part below `hydra` included."""
+    subdir: str
+    """Its folder's name below the sweep's."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the command line or the experiment chose for it: key -> value."""
+        parts = (override.partition("=") for override in self.overrides)
+        return {key: value for key, _, value in parts}
+
+    @property
+    def arguments(self) -> list[str]:
+        """What a launcher takes. The folder is part of it: launchers number what they launch, and
+        jobs that are done already are not launched."""
+        return [*self.overrides, f"hydra.sweep.subdir={quoted(self.subdir)}"]
+
+
+def make_jobs(overrides: Sequence[str], master: DictConfig, loader: ConfigLoader) -> list[Job]:
+    """Every combination of the values; `category=all` is each category that the data set has.
+
+    Raises UserError or Hydra's own exception for the first combination that is no configuration.
+    """
+    composer = _Composer(master, loader)
+    jobs: list[Job] = []
+    for combination in _combinations(overrides, loader):
+        job = composer.job(combination, len(jobs))
+        if job.config.category != "all":
+            jobs.append(job)
+            continue
+        for category in _found_categories(job.config):
+            others = [part for part in combination if not part.startswith("category=")]
+            jobs.append(composer.job([f"category={category}", *others], len(jobs)))
+    return jobs
+
+
+def _combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    values: dict[str, list[str]] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise UserError(
+                f"{override.input_line} has no end of values; name them, or search with "
+                "hydra/sweeper=optuna"
+            )
+    return [list(combination) for combination in product(*values.values())]
+
+
+def _found_categories(config: Config) -> list[str]:
+    """Every category of the job's data set, as values of the command line."""
+    from cfa_lab.preparation import find_categories
+
+    plain = re.compile(r"[A-Za-z][\w.-]*")
+    return [c if plain.fullmatch(c) else quoted(c) for c in find_categories(config)]
+
+
+def task_part(composed: DictConfig) -> DictConfig:
+    """A copy of the part that is ours."""
+    task = copy.deepcopy(composed)
+    with read_write(task), open_dict(task):
+        del task["hydra"]
+    return task
+
+
+class _Composer:
+    """Composes what a launcher will compose, quickly.
+
+    Composing from files takes a tenth of a second. Plain values come last in Hydra's order, so jobs
+    that choose the same files are composed once and their values set afterwards.
+    """
+
+    def __init__(self, master: DictConfig, loader: ConfigLoader):
+        self._master = master
+        self._loader = loader
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        groups = {key for key in Config.__dataclass_fields__ if _is_group(key)}
+        self._plain = set(dotted_keys()) - groups
+        raw: Any = OmegaConf.to_container(master.hydra, resolve=False)
+        if "override_dirname" in raw["sweep"]["subdir"]:
+            self._plain = set()  # such a name is made of all overrides while composing
+
+    def job(self, overrides: list[str], number: int) -> Job:
+        """A job; raises UserError or Hydra's exception where there is no such configuration."""
+        composed = self._compose(overrides, number)
+        return Job(
+            overrides=overrides,
+            config=to_config(task_part(composed)),
+            composed=composed,
+            subdir=str(OmegaConf.select(composed, "hydra.sweep.subdir")),
+        )
+
+    def _compose(self, overrides: list[str], number: int) -> DictConfig:
+        parsed = self._parser.parse_overrides(list(overrides))
+        plain = [
+            override.type is OverrideType.CHANGE and override.get_key_element() in self._plain
+            for override in parsed
+        ]
+        files = tuple(o for o, is_plain in zip(overrides, plain, strict=True) if not is_plain)
+        if files not in self._composed:
+            self._composed[files] = self._loader.load_sweep_config(self._master, list(files))
+        composed = copy.deepcopy(self._composed[files])
+        for override, is_plain in zip(parsed, plain, strict=True):
+            if is_plain:
+                _set(composed, override.get_key_element(), override.value(), override.input_line)
+        with open_dict(composed):
+            composed.hydra.job.num = composed.hydra.job.id = number
+            composed.hydra.overrides.task = overrides
+        return composed
+
+
+def _set(composed: DictConfig, key: str, value: Any, line: str | None) -> None:
+    try:
+        OmegaConf.update(composed, key, value, merge=True)
+    except OmegaConfBaseException as error:
+        raise HydraException(f"Error merging override {line}") from error
+
+
+def _is_group(key: str) -> bool:
+    """Whether a top-level key chooses a file: `preset` does, though its value is a word."""
+    return is_dataclass(Config.__dataclass_fields__[key].type) or key == "preset"

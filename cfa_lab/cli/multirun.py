@@ -1,0 +1,130 @@
+"""A multirun from its jobs to its table, under any launcher."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from cfa_lab.cli.jobs import Job, make_jobs, task_part
+from cfa_lab.cli.task import save_settings, study_index
+from cfa_lab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def multirun(
+    overrides: Sequence[str],
+    master: DictConfig,
+    loader: ConfigLoader,
+    launcher: Launcher,
+    *,
+    list_only: bool,
+) -> list[Any]:
+    """Run every job that is not done; returns the outcomes in the jobs' order.
+
+    Says beforehand what there is to do and afterwards what came out. Raises UserError where jobs
+    failed, once the others have ended.
+    """
+    jobs = make_jobs(overrides, master, loader)
+    from cfa_lab.study.plan import plan
+    from cfa_lab.study.show import headline, list_jobs, show_summary
+
+    folder = Path(master.hydra.sweep.dir).absolute()
+    index = study_index(master)
+    index.rebuild()
+    configs = [job.config for job in jobs]
+    planned = plan(configs, index)
+    parallel = _num_parallel(master)
+    if list_only:
+        print(headline(configs, planned, parallel=parallel))
+        list_jobs([job.settings for job in jobs], planned)
+        return []
+    log.info(headline(configs, planned, parallel=parallel))
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(master, folder / "multirun.yaml")
+    outcomes: dict[int, Any] = {}
+    for number, (job, state) in enumerate(zip(jobs, planned, strict=True)):
+        if state.found is not None:
+            outcomes[number] = _reuse(job, folder / job.subdir, *state.found)
+    waiting = [number for number in range(len(jobs)) if number not in outcomes]
+    if waiting:
+        outcomes |= _launch(launcher, {n: jobs[n] for n in waiting}, folder)
+    ordered = [outcomes[number] for number in range(len(jobs))]
+    show_summary([job.settings for job in jobs], configs, ordered, folder)
+    if failed := sum(outcome.status == "failed" for outcome in ordered):
+        raise UserError(
+            f"{failed} of {len(jobs)} jobs failed; the same command tries them again and reuses "
+            "the others"
+        )
+    return ordered
+
+
+def _reuse(job: Job, folder: Path, found: Path, record: dict[str, Any]) -> Any:
+    from cfa_lab.study.job import JobOutcome, reuse
+
+    reuse(job.config, folder, found, record)
+    save_settings(folder, task_part(job.composed), job.composed)
+    return JobOutcome(status="reused", folder=folder, metrics=record["metrics"])
+
+
+def _launch(launcher: Launcher, jobs: dict[int, Job], folder: Path) -> dict[int, Any]:
+    """Outcomes of the jobs; those of which the launcher brings none have failed."""
+    from cfa_lab.study.job import JobOutcome
+
+    arguments = [job.arguments for job in jobs.values()]
+    try:
+        returns = launcher.launch(arguments, initial_job_idx=0)
+        reasons = [_reason(job_return) for job_return in returns]
+    except Exception as error:  # a job's process was killed, or the batch system refused
+        returns, reasons = [None] * len(jobs), [f"{type(error).__name__}: {error}"] * len(jobs)
+        log.error("the launcher stopped: %s", error)
+    outcomes = {}
+    for (number, job), job_return, reason in zip(jobs.items(), returns, reasons, strict=True):
+        if reason is None and isinstance(job_return, JobReturn):
+            outcomes[number] = job_return.return_value
+        else:
+            outcomes[number] = _left_behind(folder / job.subdir) or JobOutcome(
+                status="failed", folder=folder / job.subdir, error=_one_line(reason)
+            )
+    return outcomes
+
+
+def _left_behind(folder: Path) -> Any:
+    """The outcome of a job that completed before its launcher stopped."""
+    from cfa_lab.study.index import record_of
+    from cfa_lab.study.job import JobOutcome
+
+    record = record_of(folder)
+    if record.get("status") != "complete":
+        return None
+    status = "reused" if record.get("reused_from") else "computed"
+    return JobOutcome(status=status, folder=folder, metrics=record["metrics"])
+
+
+def _reason(job_return: JobReturn) -> str | None:
+    """Why a job brought no outcome; jobs report their failures, so this one did not get so far."""
+    if job_return.status is JobStatus.COMPLETED:
+        return None
+    return f"{type(job_return._return_value).__name__}: {job_return._return_value}"
+
+
+def _one_line(text: str | None) -> str:
+    lines = [line.strip() for line in (text or "no outcome").splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
+
+
+def _num_parallel(master: DictConfig) -> int | None:
+    """Jobs that run at once; None where that is the batch system's to decide."""
+    target = master.hydra.launcher._target_
+    if target.endswith("BasicLauncher"):
+        return 1
+    if target.endswith("JoblibLauncher"):
+        import joblib
+
+        return joblib.effective_n_jobs(master.hydra.launcher.n_jobs)
+    return None

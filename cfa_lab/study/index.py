@@ -1,0 +1,123 @@
+"""Where the run of a key lies: one small file a run, so that nobody ever searches folders.
+
+`<root>/.runs/<run_key>` holds the path of the run's folder below `root`. It is only a hint: what a
+run is worth is read from its folder, and the hints can be made again from the folders.
+"""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cfa_lab.errors import UserError
+from cfa_lab.files import write_atomically
+from cfa_lab.results.record import read_record
+
+log = logging.getLogger(__name__)
+
+HINTS = ".runs"
+_DATE, _TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d-\d\d-\d\d(-\d+)?")
+
+
+def dated_root(folder: Path) -> Path | None:
+    """The folder above the date and time that end a path; None where they do not."""
+    dated = _TIME.fullmatch(folder.name) and _DATE.fullmatch(folder.parent.name)
+    return folder.parent.parent if dated else None
+
+
+class RunIndex:
+    """The runs below `root`; complete ones are found below `others`, too.
+
+    Runs are put into `root` and unfinished ones taken over from there; `others` is only read.
+    """
+
+    def __init__(self, root: Path, *, others: Sequence[Path] = ()):
+        self.root = root
+        self.roots = [root, *(other for other in others if other != root)]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no run to be found at all."""
+        return not any(_keys(root) for root in self.roots)
+
+    def add(self, run_key: str, folder: Path) -> None:
+        """Remember where the run of a key lies; the last one counts."""
+        hint = self.root / HINTS / run_key
+        hint.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(hint, Path(os.path.relpath(folder, self.root)).as_posix() + "\n")
+
+    def complete(self, run_key: str) -> tuple[Path, dict[str, Any]] | None:
+        """Folder and record of a complete run of this key."""
+        for root in self.roots:
+            if (folder := _folder(root, run_key)) is not None:
+                record = record_of(folder)
+                if record.get("status") == "complete" and record.get("run_key") == run_key:
+                    return folder, record
+        return None
+
+    def begun(self, run_key: str) -> Path | None:
+        """The folder in which a run of this key began, finished or not."""
+        return _folder(self.root, run_key)
+
+    @contextmanager
+    def held(self, run_key: str) -> Iterator[None]:
+        """Keep other processes from the run of this key; waits while one of them is at it."""
+        path = self.root / HINTS / f"{run_key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("another process is at this very run; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def rebuild(self) -> None:
+        """Make missing indices from the complete runs found in the folders."""
+        for root in self.roots:
+            if root.is_dir() and not (root / HINTS).is_dir():
+                index = RunIndex(root)
+                for path in sorted(root.rglob("metrics.json")):
+                    record = record_of(path.parent)
+                    if record.get("status") == "complete" and not record.get("reused_from"):
+                        index.add(record["run_key"], path.parent)
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """A folder's record; empty where there is none or it is damaged."""
+    try:
+        return read_record(folder) or {}
+    except (UserError, OSError):
+        return {}
+
+
+def write_reuse(folder: Path, found: Path, record: dict[str, Any], config: dict[str, Any]) -> None:
+    """Record in `folder` that the run found elsewhere stands for this one, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reused_from = Path(os.path.relpath(found, folder)).as_posix()
+    reused = record | {"config": config, "reused_from": reused_from}
+    write_atomically(folder / "metrics.json", json.dumps(reused, indent=2, allow_nan=False) + "\n")
+
+
+def _keys(root: Path) -> list[str]:
+    try:
+        return [path.name for path in (root / HINTS).iterdir() if "." not in path.name]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _folder(root: Path, run_key: str) -> Path | None:
+    try:
+        folder = root / (root / HINTS / run_key).read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Path(os.path.normpath(folder))

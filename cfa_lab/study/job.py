@@ -1,0 +1,122 @@
+"""One job of a study: reused where it is done, continued where it was left, else computed."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cfa_lab import checkpoint
+from cfa_lab.config import Config
+from cfa_lab.errors import UserError
+from cfa_lab.preparation import Preparation, prepare
+from cfa_lab.run import run
+from cfa_lab.study.index import RunIndex, record_of, write_reuse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOutcome:
+    """What became of a job; travels between processes."""
+
+    status: str
+    """`computed`, `resumed`, `reused` or `failed`."""
+    folder: Path
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
+    """What this process spent on it."""
+    error: str | None = None
+
+
+def run_once(
+    config: Config, folder: Path, index: RunIndex, *, on_begin: Callable[[Path], None]
+) -> JobOutcome:
+    """Run what no run of the same key has done yet, in `folder` or, where that is taken, beside it.
+
+    `resume=never` computes in any case. A run found complete leaves a record with `reused_from`; an
+    unfinished one moves to `folder` and goes on. Processes at the same key take turns. Raises what
+    the run raises. `on_begin` is told the folder as soon as it is there to stay.
+    """
+    began = time.perf_counter()
+    prepared = prepare(config)
+    key, fresh = prepared.run_key, config.resume == "never"
+    with index.held(key):
+        found = None if fresh else reusable(config, key, index)
+        if found is not None:
+            on_begin(reuse(config, folder, *found))
+            return JobOutcome(
+                status="reused",
+                folder=folder,
+                metrics=found[1]["metrics"],
+                seconds=time.perf_counter() - began,
+            )
+        folder = _own_folder(folder, prepared)
+        if not fresh:
+            _take_over(folder, index, prepared)
+        resumed = not fresh and (folder / checkpoint.STATE).is_file()
+
+        def begin() -> None:
+            index.add(key, folder)
+            on_begin(folder)
+
+        result = run(config, folder, prepared=prepared, on_begin=begin)
+    return JobOutcome(
+        status="resumed" if resumed else "computed",
+        folder=folder,
+        metrics=result.evaluation.metrics,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict] | None:
+    """The complete run that can stand for this one: its key is the same, and it left what is asked.
+
+    Maps are files that decide no number, so they are not part of the key.
+    """
+    found = index.complete(run_key)
+    if found and config.evaluation.maps and not (found[0] / "maps").is_dir():
+        return None
+    return found
+
+
+def reuse(config: Config, folder: Path, found: Path, record: dict) -> Path:
+    """Record a reuse in `folder`, unless the run lies there itself; returns `folder`."""
+    if found != folder:
+        write_reuse(folder, found, record, asdict(config))
+    return folder
+
+
+def _own_folder(folder: Path, prepared: Preparation) -> Path:
+    """`folder`, or one beside it with the key in its name where it holds another run."""
+    record, fit = record_of(folder), _fit_key(folder)
+    if fit == prepared.fit_key or record.get("run_key") == prepared.run_key:
+        return folder
+    if record or fit or (folder / "history.csv").exists():
+        return folder.with_name(f"{folder.name}-{prepared.run_key}")
+    return folder
+
+
+def _take_over(folder: Path, index: RunIndex, prepared: Preparation) -> None:
+    """Move the unfinished run of the same key to `folder`, so that it goes on there."""
+    begun = index.begun(prepared.run_key)
+    if begun is None or begun == folder or _fit_key(begun) != prepared.fit_key:
+        return
+    if (folder / checkpoint.STATE).is_file():
+        return
+    log.info("going on with %s", begun)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(begun, folder)
+        index.add(prepared.run_key, folder)
+
+
+def _fit_key(folder: Path) -> str | None:
+    """The fit key of the state that a folder holds; None without a readable one."""
+    try:
+        return checkpoint.state_position(folder).get("fit_key")
+    except UserError:
+        return None
