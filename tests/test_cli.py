@@ -78,6 +78,8 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
         (["seed=99999999999"], ["seed is 99999999999"]),
         (["device=cuda:x"], ["device is 'cuda:x'"]),
         (["category=ünï"], ["quotes"]),
+        (["category=all"], ["category=all", "-m"]),
+        (["-m", "loss.K=0,1"], ["loss.K is 0"]),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_made(tmp_path, arguments, parts):

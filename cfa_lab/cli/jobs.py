@@ -74,7 +74,7 @@ def _combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[list[s
         else:
             raise UserError(
                 f"{override.input_line} has no end of values; name them, or search with "
-                "hydra/sweeper=optuna"
+                "hydra/sweeper=search"
             )
     return [list(combination) for combination in product(*values.values())]
 

@@ -60,7 +60,7 @@ def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
     from cfa_lab.study.job import JobOutcome, run_once
 
     try:
-        config = _on_its_gpu(to_config(cfg), hydra_config.hydra.job.num)
+        config = on_its_gpu(to_config(cfg), hydra_config.hydra.job.num)
         if config.category == "all":
             raise UserError("category=all needs hydra/sweeper=cfa_lab, the default")
         outcome = run_once(
@@ -95,7 +95,7 @@ def study_index(hydra_config: DictConfig) -> Any:
     return RunIndex(dated_root(sweep) or sweep, others=[singles] if singles else [])
 
 
-def _on_its_gpu(config: Config, number: int) -> Config:
+def on_its_gpu(config: Config, number: int) -> Config:
     """`device=auto` takes the GPUs in turn, so that jobs side by side do not share one."""
     if config.device == "auto":
         import torch

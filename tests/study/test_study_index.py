@@ -1,0 +1,100 @@
+"""Finding runs by key: hints are small, relative, and never trusted beyond the folder itself."""
+
+import json
+import threading
+from pathlib import Path
+
+from cfa_lab.study.index import RunIndex, dated_root, write_reuse
+
+
+def write_run(folder: Path, key: str, **values: object) -> Path:
+    folder.mkdir(parents=True)
+    record = {"status": "complete", "run_key": key, "metrics": {"test/image_auroc": 0.5}, **values}
+    (folder / "metrics.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_only_a_complete_run_of_the_same_key_is_found(tmp_path: Path):
+    index = RunIndex(tmp_path)
+    assert index.is_empty
+    done = write_run(tmp_path / "sweep" / "0", "aa")
+    index.add("aa", done)
+    index.add("bb", write_run(tmp_path / "sweep" / "1", "bb", status="failed"))
+    index.add("cc", write_run(tmp_path / "sweep" / "2", "other"))
+    index.add("dd", tmp_path / "removed")
+    assert not index.is_empty
+    found = index.complete("aa")
+    assert found is not None
+    assert found[0] == done
+    assert [index.complete(key) for key in ("bb", "cc", "dd", "ee")] == [None] * 4
+    (done / "metrics.json").write_text("{")
+    assert index.complete("aa") is None
+
+
+def test_hints_survive_a_move_of_all_runs(tmp_path: Path):
+    index = RunIndex(tmp_path / "here")
+    index.add("aa", write_run(tmp_path / "here" / "sweep" / "0", "aa"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    found = RunIndex(tmp_path / "there").complete("aa")
+    assert found is not None
+    assert found[0] == tmp_path / "there" / "sweep" / "0"
+
+
+def test_other_roots_are_read_but_not_taken_over(tmp_path: Path):
+    single, many = tmp_path / "outputs", tmp_path / "multirun"
+    RunIndex(single).add("aa", write_run(single / "run", "aa"))
+    index = RunIndex(many, others=[single])
+    assert index.complete("aa") is not None
+    assert index.begun("aa") is None
+
+
+def test_a_missing_index_is_made_again_from_complete_runs(tmp_path: Path):
+    done = write_run(tmp_path / "day" / "0", "aa")
+    write_run(tmp_path / "day" / "1", "bb", status="failed")
+    write_reuse(tmp_path / "day" / "2", done, json.loads((done / "metrics.json").read_text()), {})
+    index = RunIndex(tmp_path)
+    index.rebuild()
+    found = index.complete("aa")
+    assert found is not None
+    assert found[0] == done
+    assert index.begun("bb") is None
+
+
+def test_a_reuse_says_from_where_in_a_way_that_moves_along(tmp_path: Path):
+    done = write_run(tmp_path / "a" / "0", "aa", config={"tracker": 1})
+    write_reuse(
+        tmp_path / "b" / "0",
+        done,
+        json.loads((done / "metrics.json").read_text()),
+        {"tracker": 2},
+    )
+    record = json.loads((tmp_path / "b" / "0" / "metrics.json").read_text())
+    assert record["reused_from"] == "../../a/0"
+    assert record["config"] == {"tracker": 2}
+    assert record["metrics"] == {"test/image_auroc": 0.5}
+
+
+def test_a_key_is_held_by_one_at_a_time(tmp_path: Path):
+    events: list[str] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        waiting.set()
+        with RunIndex(tmp_path).held("aa"):
+            events.append("second")
+
+    thread = threading.Thread(target=second)
+    with RunIndex(tmp_path).held("aa"):
+        thread.start()
+        waiting.wait()
+        thread.join(timeout=0.2)
+        with RunIndex(tmp_path).held("bb"):
+            events.append("first")
+    thread.join(timeout=10)
+    assert events == ["first", "second"]
+
+
+def test_date_and_time_do_not_belong_to_the_root():
+    assert dated_root(Path("/x/multirun/2026-01-02/03-04-05-678901")) == Path("/x/multirun")
+    assert dated_root(Path("/x/outputs/2026-01-02/03-04-05")) == Path("/x/outputs")
+    assert dated_root(Path("/x/my-study")) is None
