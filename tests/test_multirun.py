@@ -107,12 +107,13 @@ def test_two_processes_at_one_study_share_the_work(tmp_path: Path, tiny_root: Pa
     [
         ("parallel", "hydra_plugins.hydra_joblib_launcher"),
         ("local", "hydra_plugins.hydra_submitit_launcher"),
+        ("ray_local", "hydra_plugins.hydra_ray_launcher"),
     ],
 )
 def test_every_launcher_gives_the_same_metrics_and_names_failed_jobs(
     tmp_path: Path, tiny_root: Path, tiny_config: Configure, launcher: str, plugin: str
 ):
-    pytest.importorskip(plugin, reason="needs the extra `parallel` or `slurm`")
+    pytest.importorskip(plugin, reason="needs the extra of this launcher")
     arguments = [f"dataset.root={tiny_root}", f"hydra/launcher={launcher}", "seed=0,1"]
     done = cfa_lab("-m", *arguments, "category=square,sqare", cwd=tmp_path)
     assert done.returncode == 1

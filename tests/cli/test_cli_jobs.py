@@ -104,11 +104,12 @@ def test_every_job_of_an_experiment_composes(experiment: str):
         ("hydra/launcher=parallel", "hydra_plugins.hydra_joblib_launcher"),
         ("hydra/launcher=local", "hydra_plugins.hydra_submitit_launcher"),
         ("hydra/launcher=slurm", "hydra_plugins.hydra_submitit_launcher"),
+        ("hydra/launcher=ray_local", "hydra_plugins.hydra_ray_launcher"),
         ("hydra/sweeper=search", "hydra_plugins.hydra_optuna_sweeper"),
     ],
 )
 def test_launchers_and_the_search_compose(choice: str, plugin: str):
-    pytest.importorskip(plugin)
+    pytest.importorskip(plugin, reason="needs the extra of this launcher or sweeper")
     loader = GlobalHydra.instance().config_loader()
     master = loader.load_configuration("config", [choice], run_mode=RunMode.MULTIRUN)
     group = choice.split("=")[0].split("/")[1]
