@@ -79,6 +79,7 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
         (["device=cuda:x"], ["device is 'cuda:x'"]),
         (["category=ünï"], ["quotes"]),
         (["category=all"], ["category=all", "-m"]),
+        (["plan", "hydra/sweeper=search"], ["search", "plan"]),
         (["-m", "loss.K=0,1"], ["loss.K is 0"]),
     ],
 )

@@ -12,6 +12,8 @@ MULTIRUN_FLAGS = {"-m", "--multirun"}
 
 def as_listing(arguments: list[str]) -> list[str]:
     """The arguments with which Hydra lists the jobs of a multirun and runs none."""
+    if "hydra/sweeper" in _given(arguments):
+        raise UserError("a search chooses its jobs as it goes; plan lists those of grids only")
     others = [argument for argument in arguments if argument not in MULTIRUN_FLAGS]
     return ["-m", *others, "hydra.sweeper.list_only=true"]
 

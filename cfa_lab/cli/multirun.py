@@ -1,6 +1,7 @@
 """A multirun from its jobs to its table, under any launcher."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def multirun(
     """
     jobs = make_jobs(overrides, master, loader)
     from cfa_lab.study.plan import plan
-    from cfa_lab.study.show import headline, list_jobs, show_summary
+    from cfa_lab.study.show import duration, headline, list_jobs, show_summary
 
     folder = Path(master.hydra.sweep.dir).absolute()
     index = study_index(master)
@@ -53,7 +54,13 @@ def multirun(
             outcomes[number] = _reuse(job, folder / job.subdir, *state.found)
     waiting = [number for number in range(len(jobs)) if number not in outcomes]
     if waiting:
-        outcomes |= _launch(launcher, {n: jobs[n] for n in waiting}, folder)
+        batches = [[n] for n in waiting] if parallel == 1 else [waiting]
+        began = time.monotonic()
+        for i, batch in enumerate(batches):
+            if i:
+                left = (time.monotonic() - began) / i * (len(batches) - i)
+                log.info("%d of %d jobs done; about %s left", i, len(batches), duration(left))
+            outcomes |= _launch(launcher, {n: jobs[n] for n in batch}, folder, first=i)
     ordered = [outcomes[number] for number in range(len(jobs))]
     show_summary([job.settings for job in jobs], configs, ordered, folder)
     if failed := sum(outcome.status == "failed" for outcome in ordered):
@@ -67,18 +74,23 @@ def multirun(
 def _reuse(job: Job, folder: Path, found: Path, record: dict[str, Any]) -> Any:
     from cfa_lab.study.job import JobOutcome, reuse
 
-    reuse(job.config, folder, found, record)
+    folder = reuse(job.config, folder, found, record)
     save_settings(folder, task_part(job.composed), job.composed)
     return JobOutcome(status="reused", folder=folder, metrics=record["metrics"])
 
 
-def _launch(launcher: Launcher, jobs: dict[int, Job], folder: Path) -> dict[int, Any]:
-    """Outcomes of the jobs; those of which the launcher brings none have failed."""
+def _launch(
+    launcher: Launcher, jobs: dict[int, Job], folder: Path, *, first: int
+) -> dict[int, Any]:
+    """Outcomes of the jobs; those of which the launcher brings none have failed.
+
+    `first`: how many were launched before, which numbers them for Hydra.
+    """
     from cfa_lab.study.job import JobOutcome
 
     arguments = [job.arguments for job in jobs.values()]
     try:
-        returns = launcher.launch(arguments, initial_job_idx=0)
+        returns = launcher.launch(arguments, initial_job_idx=first)
         reasons = [_reason(job_return) for job_return in returns]
     except Exception as error:  # a job's process was killed, or the batch system refused
         returns, reasons = [None] * len(jobs), [f"{type(error).__name__}: {error}"] * len(jobs)

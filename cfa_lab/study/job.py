@@ -45,14 +45,15 @@ def run_once(
     with index.held(key):
         found = None if fresh else reusable(config, key, index)
         if found is not None:
-            on_begin(reuse(config, folder, *found))
+            folder = reuse(config, folder, *found)
+            on_begin(folder)
             return JobOutcome(
                 status="reused",
                 folder=folder,
                 metrics=found[1]["metrics"],
                 seconds=time.perf_counter() - began,
             )
-        folder = _own_folder(folder, prepared)
+        folder = _own_folder(folder, key, prepared.fit_key)
         if not fresh:
             _take_over(folder, index, prepared)
         resumed = not fresh and (folder / checkpoint.STATE).is_file()
@@ -82,19 +83,24 @@ def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict]
 
 
 def reuse(config: Config, folder: Path, found: Path, record: dict) -> Path:
-    """Record a reuse in `folder`, unless the run lies there itself; returns `folder`."""
-    if found != folder:
+    """Record a reuse in `folder`, or beside it where that holds another run; returns the folder.
+
+    A complete run of the same key that lies there already stays as it is.
+    """
+    folder = _own_folder(folder, record["run_key"])
+    there = record_of(folder)
+    if found != folder and (there.get("status") != "complete" or "reused_from" in there):
         write_reuse(folder, found, record, asdict(config))
     return folder
 
 
-def _own_folder(folder: Path, prepared: Preparation) -> Path:
+def _own_folder(folder: Path, run_key: str, fit_key: str = "") -> Path:
     """`folder`, or one beside it with the key in its name where it holds another run."""
     record, fit = record_of(folder), _fit_key(folder)
-    if fit == prepared.fit_key or record.get("run_key") == prepared.run_key:
+    if record.get("run_key") == run_key or (fit and fit == fit_key):
         return folder
     if record or fit or (folder / "history.csv").exists():
-        return folder.with_name(f"{folder.name}-{prepared.run_key}")
+        return folder.with_name(f"{folder.name}-{run_key}")
     return folder
 
 

@@ -24,8 +24,8 @@ def headline(
     if counts["done"] == len(planned) or left is None:
         return text
     if parallel is None:
-        return f"{text}; about {_duration(left)} of computing left"
-    return f"{text}; about {_duration(left / parallel)} left"
+        return f"{text}; about {duration(left)} of computing left"
+    return f"{text}; about {duration(left / parallel)} left"
 
 
 def list_jobs(settings: Sequence[dict[str, str]], planned: Sequence[PlannedJob]) -> None:
@@ -109,7 +109,8 @@ def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the words of an estimate."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     minutes = math.ceil(seconds / 60)

@@ -77,6 +77,11 @@ def test_a_folder_with_another_run_is_not_touched(root: Path, tiny_config: Confi
     assert outcome.folder.name.startswith("first-")
     assert record(outcome.folder)["config"]["seed"] == 5
     assert (root / "first" / "metrics.json").read_bytes() == before
+    taken = outcome.folder
+    reused = once(tiny_config(), taken, root)  # the other way round: a reuse writes over nothing
+    assert reused.status == "reused"
+    assert record(taken)["config"]["seed"] == 5
+    assert record(reused.folder)["config"]["seed"] == 0
 
 
 def test_a_failed_run_moves_to_the_new_folder_and_goes_on(
