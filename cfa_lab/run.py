@@ -71,10 +71,12 @@ def run(
     made of the same configuration, for a caller that needed it before.
     """
     with shown_to_sweep(config, folder):
-        return _run(config, folder, on_begin)
+        return _run(config, folder, prepared, on_begin)
 
 
-def _run(config: Config, folder: Path, on_begin: Callable[[], None]) -> RunResult:
+def _run(
+    config: Config, folder: Path, prepared: Preparation | None, on_begin: Callable[[], None]
+) -> RunResult:
     """The run itself, whoever watches."""
     timing = Timing()
     prepared = prepared or prepare(config)

@@ -202,6 +202,7 @@ def test_the_built_wheel_holds_the_configuration_and_runs_without_the_checkout(t
         archive.extractall(site)
     assert "cfa_lab/conf/config.yaml" in names
     assert "cfa_lab/conf/experiment/quickstart.yaml" in names
+    assert "hydra_plugins/cfa_lab_sweeper.py" in names
     assert not [n for n in names if n.startswith(("tests", "conf/", "experiments/"))]
     write_tiny(tmp_path / "data" / "square")
     done = cfa_lab(
