@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -100,19 +101,20 @@ def _launch(
         if reason is None and isinstance(job_return, JobReturn):
             outcomes[number] = job_return.return_value
         else:
-            outcomes[number] = _left_behind(folder / job.subdir) or JobOutcome(
+            outcomes[number] = _left_behind(job, folder / job.subdir) or JobOutcome(
                 status="failed", folder=folder / job.subdir, error=_one_line(reason)
             )
     return outcomes
 
 
-def _left_behind(folder: Path) -> Any:
+def _left_behind(job: Job, folder: Path) -> Any:
     """The outcome of a job that completed before its launcher stopped."""
     from cfa_lab.study.index import record_of
     from cfa_lab.study.job import JobOutcome
 
     record = record_of(folder)
-    if record.get("status") != "complete":
+    own = asdict(job.config) | {"device": ""}  # a job may have chosen its GPU itself
+    if record.get("status") != "complete" or record["config"] | {"device": ""} != own:
         return None
     status = "reused" if record.get("reused_from") else "computed"
     return JobOutcome(status=status, folder=folder, metrics=record["metrics"])
