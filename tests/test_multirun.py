@@ -133,22 +133,50 @@ def test_every_launcher_gives_the_same_metrics_and_names_failed_jobs(
     assert "2 jobs: 2 reused" in again.stdout
 
 
-@pytest.mark.slow
-def test_a_search_improves_on_its_first_trial(tmp_path: Path, tiny_root: Path):
-    """The width of the smoothing decides how well spots are told from noise."""
+OBJECTIVE = """
+import hydra
+from hydra.core.config_store import ConfigStore
+from cfa_lab.config import Config, conf_dir
+
+ConfigStore.instance().store(name="schema", node=Config)
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+def objective(cfg):
+    value = -((cfg.loss.alpha - 0.3) ** 2)
+    print("value", value)
+    return value
+
+objective()
+"""
+"""A toy in place of training: best where alpha is 0.3."""
+
+
+def test_a_search_improves_on_its_first_trial(tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `search`")
-    done = cfa_lab(
-        *("-m", f"dataset.root={tiny_root}", "hydra/sweeper=search", "hydra.sweeper.n_trials=8"),
-        *("trainer.epochs=0", "scoring.sigma=interval(0,200)", "evaluation.cases=1"),
+    (tmp_path / "objective.py").write_text(OBJECTIVE)
+    arguments = ["-m", "hydra/sweeper=search", "hydra.sweeper.n_trials=15"]
+    done = subprocess.run(
+        [sys.executable, "objective.py", *arguments, "loss.alpha=interval(0,1)"],
+        capture_output=True,
+        text=True,
         cwd=tmp_path,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    values = {
-        int(path.parent.name.split("-")[0]): record(path.parent)["metrics"]["test/image_auroc"]
-        for path in tmp_path.glob("multirun/*/*/*/metrics.json")
-    }
-    best = float(re.findall(r"Best value: ([\d.]+)", done.stderr)[0])
-    assert best == max(values.values()) > values[0]
+    values = [float(value) for value in re.findall(r"value (\S+)", done.stdout)]
+    assert len(values) == 15
+    (best,) = re.findall(r"Best value: (\S+)", done.stderr)
+    assert float(best) == max(values) > values[0]
+
+
+@pytest.mark.slow
+def test_a_search_goes_through_the_same_jobs(tmp_path: Path, tiny_root: Path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `search`")
+    settings = ["hydra/sweeper=search", "hydra.sweeper.n_trials=2", "loss.K=range(1,4)"]
+    done = cfa_lab("-m", f"dataset.root={tiny_root}", *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Best parameters: {'loss.K': " in done.stderr
+    assert len(list(tmp_path.glob("multirun/*/*/*/metrics.json"))) == 2
 
 
 @pytest.mark.slow
