@@ -2,20 +2,20 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cfa_lab.data.geometry import Placement, Size
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation import sample_mask
 from cfa_lab.features.extract import Extractor
 from cfa_lab.files import write_atomically
+from cfa_lab.maps import inputs_of_images
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.neighbours import NeighbourSearch
 from cfa_lab.method.pyramid import patch_grid
@@ -53,27 +53,19 @@ def patch_distances(
     search = NeighbourSearch(detector.bank, precision="fast")  # finds what the exact one does
     k = min(2, len(detector.bank))
     nearest, entries, kinds = [], [], []
-    for sample, placement, pyramid in _pyramids(extractor, table, samples):
-        with torch.no_grad():
-            found = search.nearest(detector.descriptor(pyramid)[0], k)
-        mask = sample_mask(table, sample, placement)
-        grid = patch_grid(pyramid)
-        shown, overlapping = cells(mask, placement, grid, extractor.geometry.input_size)
-        kind = np.where(overlapping, DEFECT, UNKNOWN if mask is None else NORMAL)[shown]
-        kinds.append(kind.astype(np.int8))
-        keep = torch.from_numpy(shown.ravel()).to(found.indices.device)
-        nearest.append(found.squared_distances[keep].sqrt().float().cpu().numpy())
-        entries.append(found.indices[keep, 0].cpu().numpy())
+    for sample, inputs in inputs_of_images(extractor, table, samples):
+        for placement, pyramid in inputs:
+            with torch.no_grad():
+                found = search.nearest(detector.descriptor(pyramid)[0], k)
+            mask = sample_mask(table, sample, placement)
+            grid = patch_grid(pyramid)
+            shown, overlapping = cells(mask, placement, grid, extractor.geometry.input_size)
+            kind = np.where(overlapping, DEFECT, UNKNOWN if mask is None else NORMAL)[shown]
+            kinds.append(kind.astype(np.int8))
+            keep = torch.from_numpy(shown.ravel()).to(found.indices.device)
+            nearest.append(found.squared_distances[keep].sqrt().float().cpu().numpy())
+            entries.append(found.indices[keep, 0].cpu().numpy())
     return PatchDistances(np.concatenate(nearest), np.concatenate(entries), np.concatenate(kinds))
-
-
-def _pyramids(
-    extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
-) -> Iterator[tuple[Sample, Placement, list[Tensor]]]:
-    waiting = iter(samples)
-    for batch in extractor.batches([table.absolute(sample.path) for sample in samples]):
-        for i, placement in enumerate(batch.placements):
-            yield next(waiting), placement, [level[i : i + 1].float() for level in batch.pyramid]
 
 
 def cells(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -37,24 +38,35 @@ def score_images(
 
     The image score is taken over what the network saw of the image, without padding (our choice).
     """
-    paths = [table.absolute(sample.path) for sample in samples]
-    waiting = iter(samples)
     geometry = extractor.geometry
-    parts: list[tuple[Placement, Tensor]] = []
-    for batch in extractor.batches(paths):
-        for i, placement in enumerate(batch.placements):
-            pyramid = [level[i : i + 1].float() for level in batch.pyramid]
-            parts.append((placement, detector.patch_scores(pyramid)))  # (1, h, w)
-            if len(parts) < len(geometry.windows(placement.original)):
-                continue
-            placement, scores = _whole(parts, geometry)
-            parts = []
-            canvas = geometry.canvas(placement.original)
-            smoothed = detector.scoring.maps(scores, canvas)
-            score = float(detector.scoring.image_scores(_content(smoothed, placement)))
-            found = scores[0].float().cpu()
-            scored = ScoredImage(next(waiting), placement, found, score, canvas)
-            yield scored, to_window(smoothed, placement)[0]
+    for sample, inputs in inputs_of_images(extractor, table, samples):
+        parts = [(placement, detector.patch_scores(pyramid)) for placement, pyramid in inputs]
+        placement, scores = _whole(parts, geometry)  # (1, h, w)
+        canvas = geometry.canvas(placement.original)
+        smoothed = detector.scoring.maps(scores, canvas)
+        score = float(detector.scoring.image_scores(_content(smoothed, placement)))
+        scored = ScoredImage(sample, placement, scores[0].float().cpu(), score, canvas)
+        yield scored, to_window(smoothed, placement)[0]
+
+
+def inputs_of_images(
+    extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
+) -> Iterator[tuple[Sample, Iterator[tuple[Placement, list[Tensor]]]]]:
+    """Each image in order, with the placement and the pyramid (1, c_l, h_l, w_l) of its inputs.
+
+    An image has one input, or one for each of its tiles; they have to be taken before the next
+    image is asked for.
+    """
+    batches = extractor.batches([table.absolute(sample.path) for sample in samples])
+    inputs = (
+        (placement, [level[i : i + 1].float() for level in batch.pyramid])
+        for batch in batches
+        for i, placement in enumerate(batch.placements)
+    )
+    for sample in samples:
+        first = next(inputs)
+        num_inputs = len(extractor.geometry.windows(first[0].original))
+        yield sample, chain([first], islice(inputs, num_inputs - 1))
 
 
 def _whole(

@@ -35,7 +35,8 @@ def run_command(arguments: Sequence[str | Path], *, environment: dict[str, str])
         env=os.environ | environment,
     )
     assert process.stdout is not None
-    output = process.stdout.read()
+    with process.stdout:
+        output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -17,6 +17,7 @@ def test_contestants_train_to_the_same_losses_and_have_ratios():
     assert results["fast"]["losses"] == results["exact"]["losses"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     main(
         ["--height", "32", "--width", "32", "--steps", "1", "--json", str(tmp_path / "train.json")]
