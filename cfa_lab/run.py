@@ -6,27 +6,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from cfa_lab import checkpoint, diagnostics
+from cfa_lab import checkpoint
 from cfa_lab.config import Config
 from cfa_lab.data.doubts import doubts_by_content, doubts_by_name
-from cfa_lab.data.tiles import Source, Tile
 from cfa_lab.evaluation import Evaluation, Thresholds, best_on_test, evaluate, set_thresholds
 from cfa_lab.fitting import fit_pyramid
+from cfa_lab.keeping import diagnose, make_outcome, write_results
 from cfa_lab.listeners import make_tracker, shown_to_sweep
-from cfa_lab.maps import write_maps
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.parts import make_scoring
-from cfa_lab.pictures import draw_figures
 from cfa_lab.preparation import Preparation, prepare, seen_in_training
 from cfa_lab.progress import TrainingProgress
+from cfa_lab.protocol import protocol_of
 from cfa_lab.results.record import environment, write_record
 from cfa_lab.run_folder import clear_results, first_step, recorded_failure
-from cfa_lab.tracking import HistoryFile, Outcome, Panel, Trackers
-from cfa_lab.tracking.files import read_evaluations, read_history, write_predictions
-from cfa_lab.training import BANK_EPOCH, Fit, Observer, Row, seeded_batches
+from cfa_lab.tracking import HistoryFile, Trackers
+from cfa_lab.tracking.files import read_evaluations
+from cfa_lab.training import Fit, Observer, Row, seeded_batches
 
 log = logging.getLogger(__name__)
 
@@ -119,12 +117,12 @@ def _run(
             log.warning("%s", doubt)
         result = _with_best_epochs(config, folder, result, trackers)
         with timing.measure("diagnostics"):
-            diagnosis = _diagnose(config, prepared, folder, detector)
+            diagnosis = diagnose(config, prepared, folder, detector)
         with timing.measure("files"):
-            predictions, panels, figures = _write_results(
+            predictions, panels, figures = write_results(
                 config, prepared, folder, detector.cpu(), result
             )
-            outcome = _outcome(folder, result, predictions, panels, timing, diagnosis)
+            outcome = make_outcome(folder, result, predictions, panels, timing.seconds, diagnosis)
             trackers.finish(outcome)
         checkpoint.remove_state(folder)
         write_record(
@@ -134,41 +132,10 @@ def _run(
             intervals=result.intervals,
             oracle=result.oracle,
             undefined=result.undefined,
-            protocol=_protocol(config, prepared, result) | {"test_images_in_training": seen},
+            protocol=protocol_of(config, prepared, result) | {"test_images_in_training": seen},
             **facts,
         )
     return RunResult(folder=folder, evaluation=result, figures=figures)
-
-
-def _write_results(
-    config: Config, prepared: Preparation, folder: Path, detector: Detector, result: Evaluation
-) -> tuple[list[dict[str, Any]], list[Panel], list[Path]]:
-    """Write model, predictions, maps and figures; returns predictions, panels and figure files."""
-    extractor = prepared.extractor
-    checkpoint.save_model(
-        folder,
-        detector,
-        architecture=extractor.backbone.architecture,
-        geometry=extractor.geometry,
-        features=config.features.extraction,
-        weights_hash=prepared.backbone_hash,
-    )
-    predictions = _predictions(result)
-    write_predictions(folder / "predictions.csv", predictions)
-    if config.evaluation.maps:
-        write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
-    panels, figures = draw_figures(
-        folder / "figures",
-        detector,
-        result,
-        prepared.table,
-        input_size=extractor.geometry.input_size,
-        predictions=predictions,
-        history=read_history(folder / "history.csv"),
-        alpha=_visible_alpha(config),
-        num_each=config.evaluation.cases,
-    )
-    return predictions, panels, figures
 
 
 def _fit(
@@ -253,115 +220,3 @@ def _with_best_epochs(
     trackers.log_evaluation(config.trainer.epochs - 1, tested)
     best = best_on_test(read_evaluations(folder / "evaluations.csv"))
     return replace(result, oracle=result.oracle | best)
-
-
-def _predictions(result: Evaluation) -> list[dict[str, Any]]:
-    threshold = result.metrics.get("threshold/image_threshold")
-    return [
-        {
-            "path": image.sample.path,
-            "label": image.sample.label,
-            "defect": image.sample.defect,
-            "score": image.score,
-            "decision": None if threshold is None else int(image.score >= threshold),
-        }
-        for image in result.images
-    ]
-
-
-def _visible_alpha(config: Config) -> float | None:
-    """alpha, where repulsion can only begin once r passes its square root."""
-    loss = config.loss
-    return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None
-
-
-def _diagnose(
-    config: Config, prepared: Preparation, folder: Path, detector: Detector
-) -> dict[str, Any] | None:
-    """Write what the hyperspheres became; None where the configuration asks for no such thing."""
-    table = prepared.table
-    samples = diagnostics.choose_samples(table.test, config.evaluation.diagnostics)
-    if not samples:
-        return None
-    record = diagnostics.summarise(
-        diagnostics.patch_distances(detector, prepared.extractor, table, samples),
-        num_images=len(samples),
-        num_entries=len(detector.bank),
-        radius=float(detector.radius),
-        squared=config.loss.squared,
-        alpha=_visible_alpha(config),
-    )
-    diagnostics.write_diagnostics(folder, record)
-    return record
-
-
-def _outcome(
-    folder: Path,
-    result: Evaluation,
-    predictions: list[dict[str, Any]],
-    panels: list[Panel],
-    timing: Timing,
-    diagnosis: dict[str, Any] | None,
-) -> Outcome:
-    return Outcome(
-        metrics=result.metrics | result.oracle,
-        predictions=predictions,
-        panels=panels,
-        curves=result.curves | (diagnostics.curves(diagnosis) if diagnosis else {}),
-        timing=timing.seconds,
-        model=[folder / checkpoint.MODEL, folder / checkpoint.MODEL_DESCRIPTION],
-        diagnostics=diagnostics.scalars(diagnosis) if diagnosis else {},
-    )
-
-
-def _protocol(config: Config, prepared: Preparation, result: Evaluation) -> dict[str, Any]:
-    """How the numbers were obtained."""
-    scored, values, table = config.scoring, config.evaluation, prepared.table
-    rule = values.threshold if table.validation else None
-    return {
-        "epoch_selection": "last",
-        "scores": "raw",
-        "resolution": "original, within the scored window",
-        "masks": f"above {table.mask_above} is defect; cut to the scored window, never resized",
-        "layout": table.layout,
-        "split": table.split_rule,
-        "drawn_for_training": [s.path for s in table.train] if table.drawn else None,
-        "region_connectivity": 8,
-        "input_size": list(prepared.extractor.geometry.input_size),
-        "tile_overlap": config.image.overlap if config.image.resize == "tile" else None,
-        "smoothing": f"Gaussian, sigma {scored.sigma:g} input pixels, border {scored.border}",
-        "image_score": scored.reducer
-        + (f" (highest {scored.top_fraction:g})" if scored.reducer == "top_mean" else ""),
-        "decision": "score >= threshold",
-        "threshold_rule": rule,
-        "threshold_parameter": values.num_sd if rule == "mean_sd" else rule and values.quantile,
-        "num_resamples": values.resamples,
-        "metric_bytes": result.metric_bytes,
-        "num_train": len(table.train),
-        "left_out_of_bank": _left_out_of_bank(config, prepared),
-        "num_validation": len(table.validation),
-        "num_test_normal": sum(sample.label == 0 for sample in table.test),
-        "num_test_defect": sum(sample.label == 1 for sample in table.test),
-        **result.outside,
-    }
-
-
-def _left_out_of_bank(config: Config, prepared: Preparation) -> list[str]:
-    """Training images, or tiles, that dropping the last batch kept out of the memory bank."""
-    table, trainer = prepared.table, config.trainer
-    sources = prepared.extractor.sources([table.absolute(s.path) for s in table.train])
-    batches = seeded_batches(
-        len(sources),
-        trainer.batch_size,
-        drop_last=trainer.drop_last,
-        seed=config.seed,
-        epoch=BANK_EPOCH,
-    )
-    used = {int(i) for batch in batches for i in batch}
-    return [_source_name(s, table.root) for i, s in enumerate(sources) if i not in used]
-
-
-def _source_name(source: Source, root: Path) -> str:
-    if isinstance(source, Tile):
-        return f"{source.path.relative_to(root).as_posix()} (tile {source.index})"
-    return source.relative_to(root).as_posix()

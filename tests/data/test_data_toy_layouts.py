@@ -179,7 +179,9 @@ RUN = [a for a in TINY_RUN if not a.startswith(("dataset=", "category="))] + SMA
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_runs_to_metrics(toys: Path, tmp_path: Path, monkeypatch, layout: str):
-    monkeypatch.setattr("cfa_lab.run.draw_figures", lambda *a, **k: ([], []))  # slow, tested apart
+    monkeypatch.setattr(
+        "cfa_lab.keeping.draw_figures", lambda *a, **k: ([], [])
+    )  # slow, tested apart
     category = f"category={category_of(layout)}"
     run(compose(*RUN, f"dataset={layout}", f"dataset.root={toys / layout}", category), tmp_path)
     check_record(json.loads((tmp_path / "metrics.json").read_text()), layout, toys / layout)

@@ -72,7 +72,9 @@ def test_the_doctor_has_a_line_for(healthy, capsys, tmp_path, case: Broken):
 
 @pytest.mark.parametrize("case", [case for case in BROKEN if case.run != "-"], ids=str)
 def test_a_run_has_a_line_for(healthy, tmp_path, caplog, monkeypatch, case: Broken):
-    monkeypatch.setattr("cfa_lab.run.draw_figures", lambda *a, **k: ([], []))  # slow, tested apart
+    monkeypatch.setattr(
+        "cfa_lab.keeping.draw_figures", lambda *a, **k: ([], [])
+    )  # slow, tested apart
     root = shutil.copytree(healthy / case.layout, tmp_path / "data")
     case.damage(root)
     config = compose([*RUN, *settings(case.layout, root)])
