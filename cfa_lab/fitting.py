@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cfa_lab.config import Settings, load_settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.detector import Detector
-from cfa_lab.method.memory_bank import build_bank
+from cfa_lab.method.memory_bank import bank_maker
 from cfa_lab.method.pyramid import StoredLevel, pool, select
 from cfa_lab.parts import make_descriptor, make_loss, make_optimizer, make_scoring
 from cfa_lab.training import (
@@ -105,14 +105,14 @@ def fit_pyramid(
         if bank_batches is None
         else _indices(bank_batches, "bank_batches", num_images)
     )
-    bank = build_bank(
+    make_bank = bank_maker(
         settings.memory_bank.kind,
-        descriptor,
-        (take(stored, index, descriptor.weight) for index in first),
+        lambda: (take(stored, index, descriptor.weight) for index in first),
         beta=settings.memory_bank.beta,
         gamma_c=settings.memory_bank.gamma_c,
         seed=seed,
     )
+    bank = make_bank(descriptor)
     loss = make_loss(settings, num_entries=len(bank))
     if settings.num_score_neighbours > len(bank):
         raise UserError(
@@ -134,7 +134,13 @@ def fit_pyramid(
     observer = observer or Observer()
     observer.begin(fit)
     history = train(
-        fit, stored, epochs=plan, loss=loss, precision=trainer.precision, observer=observer
+        fit,
+        stored,
+        epochs=plan,
+        loss=loss,
+        precision=trainer.precision,
+        refresh=make_bank if settings.memory_bank.refresh else None,
+        observer=observer,
     )
     detector = Detector(
         fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), make_scoring(settings)

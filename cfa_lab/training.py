@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.loss import HypersphereLoss
+from cfa_lab.method.memory_bank import BankMaker
 from cfa_lab.method.neighbours import NeighbourSearch
 from cfa_lab.method.pyramid import StoredLevel, select
 from cfa_lab.method.threads import side_by_side
@@ -92,13 +93,14 @@ def train(
     epochs: Iterable[Batches],
     loss: HypersphereLoss,
     precision: str,
+    refresh: BankMaker | None = None,
     observer: Observer,
 ) -> list[Row]:
     """Train the descriptor, and the radius where it is learned, on pooled maps (n, c_l, h_l, w_l).
 
     Starts at `fit.next_epoch` and returns the history from there. The memory bank never changes
-    (authors' code); `precision` is that of the search. Raises UserError at a loss that is not
-    finite, with its step.
+    (authors' code), or `refresh` makes it anew after each epoch; `precision` is that of the search.
+    Raises UserError at a loss that is not finite, with its step.
     """
     search = NeighbourSearch(fit.bank, precision=precision)
     history: list[Row] = []
@@ -112,6 +114,9 @@ def train(
                 raise _not_finite(row, history)
             history.append(row)
             observer.step(row)
+        if refresh is not None:
+            fit.bank = refresh(fit.descriptor)
+            search = NeighbourSearch(fit.bank, precision=precision)
         fit.next_epoch, fit.next_step = epoch + 1, fit.next_step + len(batches)
         observer.epoch(fit)
     return history

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from tiny import make_pyramid
 
 from cfa_lab import Detector, fit_pyramid, reference
+from cfa_lab.checkpoint import restore_state, save_state
 from cfa_lab.config import PRESETS, load_settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.pyramid import pool
@@ -119,6 +121,47 @@ def test_no_epochs_leave_the_descriptor_as_it_was_initialised():
     )
     assert history == []
     assert torch.equal(detector.descriptor.weight, weight)
+
+
+@pytest.mark.parametrize("kind", ["mean", "ema", "sample"])
+def test_a_refreshed_bank_is_the_one_the_trained_descriptor_makes(kind):
+    """Seen from outside: it is what a fit that starts from these weights begins with."""
+    values = replace(load_settings("official").memory_bank, kind=kind, refresh=True)
+    settings = replace(load_settings("official"), memory_bank=values)
+    trained, history = fit_pyramid(make_pyramid(4), preset=settings, lr=0.02, epochs=3)
+    weight, bias = trained.descriptor.weight, trained.descriptor.bias
+    again, _ = fit_pyramid(
+        make_pyramid(4), preset=settings, epochs=0, initial_weight=weight, initial_bias=bias
+    )
+    torch.testing.assert_close(trained.bank, again.bank)
+    kept, first = fit_pyramid(
+        make_pyramid(4), preset=replace(settings, memory_bank=replace(values, refresh=False)),
+        lr=0.02, epochs=3,
+    )  # fmt: skip
+    assert not torch.allclose(kept.bank, trained.bank)
+    assert first[0] == history[0]
+    assert first[1] != history[1]
+
+
+def test_a_refreshed_bank_survives_an_interruption(tmp_path):
+    values = replace(load_settings("lab").memory_bank, refresh=True)
+    settings = replace(load_settings("lab"), memory_bank=values)
+
+    def save_second(fit: Fit) -> None:
+        if fit.next_epoch == 2:
+            save_state(tmp_path, fit, fit_key="key")
+
+    whole, _ = fit_pyramid(
+        make_pyramid(5), preset=settings, epochs=4, observer=Observer(epoch=save_second)
+    )
+    resumed, _ = fit_pyramid(
+        make_pyramid(5),
+        preset=settings,
+        epochs=4,
+        observer=Observer(begin=lambda fit: restore_state(tmp_path, fit, fit_key="key")),
+    )
+    assert torch.equal(whole.bank, resumed.bank)
+    assert torch.equal(whole.descriptor.weight, resumed.descriptor.weight)
 
 
 def test_initial_values_of_any_number_type_are_taken_as_float32_and_left_alone():

@@ -13,14 +13,14 @@ class Descriptor:
     """The patch descriptor phi."""
 
     init: str = MISSING
-    """`default` (PyTorch's, authors' code), `he` (paper) or `identity`."""
+    """`default` (PyTorch's, authors' code), `he` (paper), `orthogonal` or `identity`."""
     coordinates: bool = MISSING
     """Whether row and column enter as two more features (CoordConv)."""
     gamma_d: int = MISSING
     """Divisor of the descriptor's dimension."""
 
     def __post_init__(self) -> None:
-        one_of("descriptor.init", self.init, "default", "he", "identity")
+        one_of("descriptor.init", self.init, "default", "he", "orthogonal", "identity")
         at_least("descriptor.gamma_d", self.gamma_d, 1)
 
 
@@ -29,14 +29,18 @@ class MemoryBank:
     """The memory bank C, the centres of the hyperspheres."""
 
     kind: str = MISSING
-    """`mean`: mean map (authors' code); `ema`: first image, then average of matches (paper)."""
+    """`mean`: mean map (authors' code); `ema`: first image, then average of matches (paper);
+    `sample`: at each position the patch of a training image drawn at random (ours)."""
     gamma_c: int = MISSING
     """Divisor of the number of entries, by K-means."""
     beta: float = MISSING
     """Step of the moving average of `ema`, 0 to 1."""
+    refresh: bool = MISSING
+    """Make the bank anew after each epoch, with the descriptor as it is then; else it stays as the
+    untrained descriptor made it (authors' code)."""
 
     def __post_init__(self) -> None:
-        one_of("memory_bank.kind", self.kind, "mean", "ema")
+        one_of("memory_bank.kind", self.kind, "mean", "ema", "sample")
         at_least("memory_bank.gamma_c", self.gamma_c, 1)
         if not 0 <= self.beta <= 1:
             raise UserError(f"memory_bank.beta is {self.beta}; allowed: 0 to 1")

@@ -10,7 +10,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.levelwise import map_levels
 from cfa_lab.method.pyramid import Pyramid
 
-INITIALISATIONS = ("default", "he", "identity")
+INITIALISATIONS = ("default", "he", "orthogonal", "identity")
 
 
 class Descriptor(nn.Module):
@@ -49,8 +49,9 @@ def new_descriptor(
     """Make an untrained descriptor for levels of the given channels.
 
     `init`: `default` is PyTorch's for a convolution, uniform within 1/sqrt(fan-in) (authors' code);
-    `he` is normal with variance 2/fan-in and zero bias (paper); `identity` passes the features
-    through unchanged (ours) and needs `dimension` >= sum of channels.
+    `he` is normal with variance 2/fan-in and zero bias (paper); `orthogonal` is a random rotation
+    (or, with gamma_d, projection) of the features, `identity` passes them through unchanged and
+    needs `dimension` >= sum of channels; both leave bias and coordinates at zero (ours).
     """
     fan_in = sum(channels) + 2 * with_coordinates
     weight, bias = torch.empty(dimension, fan_in), torch.zeros(dimension)
@@ -60,6 +61,10 @@ def new_descriptor(
         bias.uniform_(-bound, bound, generator=generator)
     elif init == "he":
         weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
+    elif init == "orthogonal":
+        weight.zero_()
+        features = torch.empty(dimension, sum(channels))
+        weight[:, : sum(channels)] = nn.init.orthogonal_(features, generator=generator)
     elif init == "identity":
         if dimension < sum(channels):
             raise UserError(

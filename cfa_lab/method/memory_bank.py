@@ -1,6 +1,10 @@
-"""The memory bank C: the centres of the hyperspheres, built once with the untrained descriptor."""
+"""The memory bank C: the centres of the hyperspheres, built with the untrained descriptor.
 
-from collections.abc import Iterable, Iterator
+Once and for all (paper, authors' code), or anew after each epoch with the descriptor as it is then
+(ours), for which a `BankMaker` stands.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,15 +14,17 @@ from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.filter import BLOCK_ELEMENTS
 from cfa_lab.method.pyramid import Pyramid
 
-KINDS = ("mean", "ema")
+KINDS = ("mean", "ema", "sample")
+
+BankMaker = Callable[[Descriptor], Tensor]
+"""Makes the bank (m, d) that a descriptor gives."""
 
 
-@torch.no_grad()
-def mean_map_bank(descriptor: Descriptor, batches: Iterable[Pyramid]) -> Tensor:
-    """One entry per position: the running mean of the batches' mean descriptor maps: (n, d).
+def mean_pyramid(batches: Iterable[Pyramid]) -> list[Tensor]:
+    """The running mean of the batches' mean pooled maps: one (1, c_l, h_l, w_l) a level, float64.
 
-    Authors' code. Every batch weighs the same, whatever its size. The descriptor is affine, so the
-    features are averaged first (in float64) and described once.
+    Authors' code averages described maps; the descriptor is affine, so features may be averaged
+    first and described once. Every batch weighs the same, whatever its size.
     """
     total: list[Tensor] | None = None
     num_batches = 0
@@ -28,7 +34,29 @@ def mean_map_bank(descriptor: Descriptor, batches: Iterable[Pyramid]) -> Tensor:
         num_batches += 1
     if total is None:
         raise UserError("the memory bank needs at least one batch of training images, got none")
-    return descriptor([(level / num_batches).to(descriptor.weight.dtype) for level in total])[0]
+    return [level / num_batches for level in total]
+
+
+@torch.no_grad()
+def sample_bank(descriptor: Descriptor, batches: Iterable[Pyramid], *, seed: int) -> Tensor:
+    """One entry per position, the patch there of a training image drawn at random: (n, d).
+
+    Ours: entries are real patches where the mean map's are averages. Each image replaces each entry
+    with probability 1 over the number of images so far, so all images are equally likely.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    bank: Tensor | None = None
+    for number, image in enumerate(_images(batches), 1):
+        patches = descriptor(image)[0]  # (n, d)
+        drawn = torch.rand(len(patches), generator=generator) * number < 1
+        if bank is None:
+            bank = patches
+        else:
+            drawn = drawn.to(patches.device).unsqueeze(1)
+            bank = torch.where(drawn, patches, bank)
+    if bank is None:
+        raise UserError("the memory bank needs at least one training image, got none")
+    return bank
 
 
 @torch.no_grad()
@@ -103,18 +131,33 @@ def compress(entries: Tensor, gamma_c: int, *, seed: int) -> Tensor:
     return torch.as_tensor(means.cluster_centers_).to(entries)
 
 
-def build_bank(
+def bank_maker(
     kind: str,
-    descriptor: Descriptor,
-    batches: Iterable[Pyramid],
+    batches: Callable[[], Iterable[Pyramid]],
     *,
     beta: float,
     gamma_c: int,
     seed: int,
-) -> Tensor:
-    """Build the bank of a kind: `mean` (authors' code) or `ema` (paper)."""
+) -> BankMaker:
+    """How banks of a kind are made: `mean` (authors' code), `ema` (paper) or `sample` (ours).
+
+    `batches` starts a pass over the training images; `mean` makes one, others one for each bank.
+    """
     if kind == "mean":
-        return compress(mean_map_bank(descriptor, batches), gamma_c, seed=seed)
+        mean = mean_pyramid(batches())
+
+        def describe_mean(descriptor: Descriptor) -> Tensor:
+            with torch.no_grad():
+                bank = descriptor([level.to(descriptor.weight.dtype) for level in mean])[0]
+            return compress(bank, gamma_c, seed=seed)
+
+        return describe_mean
     if kind == "ema":
-        return ema_bank(descriptor, batches, beta=beta, gamma_c=gamma_c, seed=seed)
+        return lambda descriptor: ema_bank(
+            descriptor, batches(), beta=beta, gamma_c=gamma_c, seed=seed
+        )
+    if kind == "sample":
+        return lambda descriptor: compress(
+            sample_bank(descriptor, batches(), seed=seed), gamma_c, seed=seed
+        )
     raise UserError(f"memory_bank.kind is {kind!r}; allowed: {', '.join(KINDS)}")

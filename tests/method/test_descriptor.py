@@ -54,6 +54,16 @@ def test_identity_needs_all_dimensions():
         new("identity", dimension=7)
 
 
+@pytest.mark.parametrize("dimension", [15, 7, 30])
+def test_orthogonal_keeps_lengths_as_far_as_dimensions_go(dimension):
+    descriptor = new("orthogonal", dimension=dimension)
+    features = descriptor.weight.detach()[:, :15]
+    small = features @ features.T if dimension < 15 else features.T @ features
+    torch.testing.assert_close(small, torch.eye(min(dimension, 15)), atol=1e-5, rtol=0)
+    assert not descriptor.weight[:, 15:].any()
+    assert not descriptor.bias.any()
+
+
 def test_default_initialisation_has_pytorchs_bounds_and_he_its_variance():
     default, he = new("default", dimension=4000), new("he", dimension=4000)
     bound = 17**-0.5
@@ -67,6 +77,7 @@ def test_default_initialisation_has_pytorchs_bounds_and_he_its_variance():
 def test_the_same_seed_gives_the_same_weights():
     assert torch.equal(new("default").weight, new("default").weight)
     assert not torch.equal(new("default").weight, new("default", seed=1).weight)
+    assert torch.equal(new("orthogonal").weight, new("orthogonal").weight)
 
 
 def test_a_weight_of_the_wrong_width_is_refused():

@@ -5,8 +5,10 @@ from tiny import make_pyramid
 from cfa_lab import reference
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
-from cfa_lab.method.memory_bank import build_bank, compress, match_unused
+from cfa_lab.method.memory_bank import bank_maker, compress, match_unused
 from cfa_lab.method.pyramid import pool
+
+DEFAULTS = {"beta": 0.1, "gamma_c": 1, "seed": 0}
 
 
 @pytest.fixture
@@ -19,10 +21,11 @@ def descriptor(dtype) -> Descriptor:
 
 def bank_of(kind, descriptor, levels, batches, **values):
     pooled = [pool(level) for level in levels]
-    pyramids = ([level[batch] for level in pooled] for batch in batches)
-    return build_bank(
-        kind, descriptor, pyramids, **({"beta": 0.1, "gamma_c": 1, "seed": 0} | values)
-    )
+
+    def pyramids():
+        return ([level[batch] for level in pooled] for batch in batches)
+
+    return bank_maker(kind, pyramids, **(DEFAULTS | values))(descriptor)
 
 
 @pytest.mark.parametrize("batches", [[[0, 1], [2, 3], [4]], [[3]], [[0, 1, 2, 3, 4]]])
@@ -42,12 +45,40 @@ def test_ema_follows_algorithm_1(descriptor, dtype, beta):
     torch.testing.assert_close(bank, literal)
 
 
+def test_a_sample_holds_at_each_position_the_patch_there_of_some_image(descriptor, dtype):
+    levels = make_pyramid(4, dtype=dtype)
+    phi = descriptor([pool(level) for level in levels])
+    banks = [bank_of("sample", descriptor, levels, [[0, 1], [2, 3]], seed=i) for i in range(200)]
+    found = torch.stack([(bank - phi).abs().amax(-1).argmin(0) for bank in banks])
+    chosen = phi.gather(0, found[0].view(1, -1, 1).expand(1, -1, 7))[0]
+    torch.testing.assert_close(banks[0], chosen)
+    shares = found.flatten().bincount(minlength=4) / found.numel()
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.02, rtol=0)
+
+
+def test_a_sample_of_one_image_is_that_image(descriptor, dtype):
+    levels = make_pyramid(1, dtype=dtype)
+    phi = descriptor([pool(level) for level in levels])[0]
+    torch.testing.assert_close(bank_of("sample", descriptor, levels, [[0]]), phi)
+
+
+@pytest.mark.parametrize("kind", ["mean", "ema", "sample"])
+def test_a_maker_follows_the_descriptor_it_is_given(descriptor, dtype, kind):
+    pooled = [pool(level) for level in make_pyramid(3, dtype=dtype)]
+    other = Descriptor(2 * descriptor.weight, 2 * descriptor.bias, channels=(4, 6, 5))
+    make = bank_maker(kind, lambda: iter([pooled]), **DEFAULTS)
+    first = make(descriptor)
+    torch.testing.assert_close(make(other), 2 * first)
+    assert torch.equal(make(descriptor), first)
+    assert not first.requires_grad
+
+
 def test_no_patch_is_matched_twice():
     bank, patches = torch.randn(9, 3), torch.randn(9, 3)
     assert sorted(match_unused(bank, patches).tolist()) == list(range(9))
 
 
-@pytest.mark.parametrize("kind", ["mean", "ema"])
+@pytest.mark.parametrize("kind", ["mean", "ema", "sample"])
 def test_gamma_c_divides_the_entries_and_the_seed_decides_them(descriptor, dtype, kind):
     levels = make_pyramid(3, dtype=dtype)
     first, again, other = (
@@ -71,7 +102,12 @@ def test_too_much_compression_is_refused():
         compress(torch.zeros(8, 2), 9, seed=0)
 
 
-@pytest.mark.parametrize("kind", ["mean", "ema"])
+@pytest.mark.parametrize("kind", ["mean", "ema", "sample"])
 def test_no_training_image_is_refused(descriptor, kind):
     with pytest.raises(UserError, match="needs at least one"):
-        build_bank(kind, descriptor, [], beta=0.1, gamma_c=1, seed=0)
+        bank_maker(kind, lambda: [], **DEFAULTS)(descriptor)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(UserError, match="coreset"):
+        bank_maker("coreset", lambda: [], **DEFAULTS)
