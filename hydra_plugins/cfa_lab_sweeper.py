@@ -18,6 +18,9 @@ class CfaLabSweeperConf:
     _target_: str = "hydra_plugins.cfa_lab_sweeper.CfaLabSweeper"
     params: dict[str, str] | None = None
     """What an experiment sweeps over, as on the command line: key -> values with commas."""
+    cases: Any = None
+    """Overrides that belong together: axis -> list of texts; every axis is crossed with the others
+    and with `params`."""
     list_only: bool = False
     """List the jobs and run none; `python -m cfa_lab plan` sets it."""
 
@@ -25,8 +28,9 @@ class CfaLabSweeperConf:
 class CfaLabSweeper(Sweeper):
     """Every combination of values, except what is done already; then a summary."""
 
-    def __init__(self, params: dict[str, str] | None, list_only: bool):
+    def __init__(self, params: dict[str, str] | None, cases: Any, list_only: bool):
         self.params = dict(params or {})
+        self.cases = cases
         self.list_only = list_only
 
     def setup(
@@ -41,14 +45,15 @@ class CfaLabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises UserError where some failed."""
+        from cfa_lab.cli.combinations import combine
         from cfa_lab.cli.multirun import multirun
 
         assert self.hydra_context and self.config and self.launcher, "setup comes first"
-        overrides = [f"{key}={values}" for key, values in self.params.items()]
+        loader = self.hydra_context.config_loader
         return multirun(
-            [*overrides, *arguments],
+            combine(arguments, self.params, self.cases, loader),
             self.config,
-            self.hydra_context.config_loader,
+            loader,
             self.launcher,
             list_only=self.list_only,
         )

@@ -86,6 +86,43 @@ def test_a_study_that_has_nothing_to_do_says_what_it_found(tmp_path: Path, tiny_
     assert (tmp_path / "study" / "0-resnet18-square-s0" / "metrics.json").read_bytes() == before
 
 
+CASES = """
+# @package _global_
+hydra:
+  mode: MULTIRUN
+  sweep: {dir: multirun/cases}
+  sweeper:
+    params: {seed: "0,1"}
+    cases:
+      adaptation: [trainer.epochs=0 descriptor.init=identity, "", trainer.epochs=0]
+"""
+
+
+def test_a_study_of_cases_in_a_file_reuses_what_another_study_has_done(
+    tmp_path: Path, tiny_root: Path
+):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "cases.yaml").write_text(CASES)
+    found = [f"dataset.root={tiny_root}", "hydra.sweep.dir=multirun/other"]
+    before = cfa_lab("-m", *found, "trainer.epochs=0", cwd=tmp_path)
+    assert before.returncode == 0, before.stderr
+    study = ["experiment=cases", f"hydra.searchpath=[file://{tmp_path / 'conf'}]", found[0]]
+    settings = [setting for setting in TINY_RUN if not setting.startswith("trainer.epochs")]
+    listed = subprocess.run(
+        [sys.executable, "-m", "cfa_lab", "plan", *settings, *study],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert listed.returncode == 0, listed.stderr
+    lines = [line.split() for line in listed.stdout.splitlines()[1:]]
+    assert lines[0][1:] == ["new", "seed=0", "trainer.epochs=0", "descriptor.init=identity"]
+    assert lines[1][1:] == ["new", "seed=0"]
+    assert lines[2][1:4] == ["done", "seed=0", "trainer.epochs=0"]
+    assert [line[1] for line in lines[3:]] == ["new"] * 3
+
+
 @pytest.mark.slow
 def test_two_processes_at_one_study_share_the_work(tmp_path: Path, tiny_root: Path):
     arguments = ["-m", f"dataset.root={tiny_root}", "seed=0,1,2", "hydra.sweep.dir=study"]

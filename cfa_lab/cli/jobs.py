@@ -4,7 +4,6 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
-from itertools import product
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -17,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 from cfa_lab.cli.arguments import quoted
 from cfa_lab.cli.schema import dotted_keys, to_config
 from cfa_lab.config import Config
-from cfa_lab.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,38 +43,31 @@ class Job:
         return [*self.overrides, f"hydra.sweep.subdir={quoted(self.subdir)}"]
 
 
-def make_jobs(overrides: Sequence[str], master: DictConfig, loader: ConfigLoader) -> list[Job]:
-    """Every combination of the values; `category=all` is each category that the data set has.
+def make_jobs(
+    combinations: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader
+) -> list[Job]:
+    """A job for each combination of overrides; equal ones are made once.
 
-    Raises UserError or Hydra's own exception for the first combination that is no configuration.
+    `category=all` is each category that the combination's data set has. Raises UserError or Hydra's
+    own exception for the first combination that is no configuration.
     """
     composer = _Composer(master, loader)
-    jobs: list[Job] = []
-    for combination in _combinations(overrides, loader):
-        job = composer.job(combination, len(jobs))
-        if job.config.category != "all":
-            jobs.append(job)
+    jobs: dict[frozenset[str], Job] = {}
+
+    def job(overrides: list[str]) -> Job:
+        made = jobs.get(frozenset(overrides))
+        return made or composer.job(overrides, len(jobs))
+
+    for combination in map(list, combinations):
+        first = job(combination)
+        if first.config.category != "all":
+            jobs[frozenset(combination)] = first
             continue
-        for category in _found_categories(job.config):
-            others = [part for part in combination if not part.startswith("category=")]
-            jobs.append(composer.job([f"category={category}", *others], len(jobs)))
-    return jobs
-
-
-def _combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
-    values: dict[str, list[str]] = {}
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            values[key] = [f"{key}={override.get_value_element_as_str()}"]
-        elif override.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            raise UserError(
-                f"{override.input_line} has no end of values; name them, or search with "
-                "hydra/sweeper=search"
-            )
-    return [list(combination) for combination in product(*values.values())]
+        others = [part for part in combination if not part.startswith("category=")]
+        for category in _found_categories(first.config):
+            single = [f"category={category}", *others]
+            jobs[frozenset(single)] = job(single)
+    return list(jobs.values())
 
 
 def _found_categories(config: Config) -> list[str]:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def multirun(
-    overrides: Sequence[str],
+    combinations: Sequence[Sequence[str]],
     master: DictConfig,
     loader: ConfigLoader,
     launcher: Launcher,
@@ -32,7 +32,7 @@ def multirun(
     Says beforehand what there is to do and afterwards what came out. Raises UserError where jobs
     failed, once the others have ended.
     """
-    jobs = make_jobs(overrides, master, loader)
+    jobs = make_jobs(combinations, master, loader)
     from cfa_lab.study.plan import plan
     from cfa_lab.study.show import duration, headline, list_jobs, show_summary
 

@@ -87,12 +87,14 @@ def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
 
 
 def study_index(hydra_config: DictConfig) -> Any:
-    """The index of the runs that a multirun may reuse: its own root's and the single runs'."""
-    from cfa_lab.study.index import RunIndex, dated_root
+    """The index of the runs that a multirun may reuse: its root's, those that its own folder
+    brought along when it was moved below that root, and the single runs'."""
+    from cfa_lab.study.index import HINTS, RunIndex, dated_root, study_root
 
     sweep = Path(hydra_config.hydra.sweep.dir).absolute()
     singles = dated_root(Path(hydra_config.hydra.run.dir).absolute())
-    return RunIndex(dated_root(sweep) or sweep, others=[singles] if singles else [])
+    others = [sweep] if (sweep / HINTS).is_dir() else []
+    return RunIndex(study_root(sweep), others=[*others, *([singles] if singles else [])])
 
 
 def on_its_gpu(config: Config, number: int) -> Config:

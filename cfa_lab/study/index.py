@@ -22,6 +22,8 @@ from cfa_lab.results.record import read_record
 log = logging.getLogger(__name__)
 
 HINTS = ".runs"
+SHARED = "multirun"
+"""A folder of this name holds studies that reuse each other's runs."""
 _DATE, _TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d-\d\d-\d\d(-\d+)?")
 
 
@@ -29,6 +31,13 @@ def dated_root(folder: Path) -> Path | None:
     """The folder above the date and time that end a path; None where they do not."""
     dated = _TIME.fullmatch(folder.name) and _DATE.fullmatch(folder.parent.name)
     return folder.parent.parent if dated else None
+
+
+def study_root(folder: Path) -> Path:
+    """The folder whose runs the study in `folder` may reuse: above a date and time that end its
+    path, else the nearest one called `multirun`, else the study's own."""
+    named = (path for path in (folder, *folder.parents) if path.name == SHARED)
+    return dated_root(folder) or next(named, folder)
 
 
 class RunIndex:

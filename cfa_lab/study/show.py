@@ -52,7 +52,7 @@ def show_summary(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    labels = _labels(settings, without=("category", "seed"))
+    labels = _labels(settings, without=("category", "seed", *_of_the_data(settings, configs)))
     cells: dict[tuple[str, str], list[float]] = {}
     for label, config, outcome in zip(labels, configs, outcomes, strict=True):
         value = outcome.metrics.get("test/image_auroc")
@@ -73,10 +73,25 @@ def show_summary(
 
 
 def _labels(settings: Sequence[dict[str, str]], *, without: Sequence[str] = ()) -> list[str]:
-    """What tells each job from the others."""
+    """What tells each job from the others; keys that its case leaves alone are not named."""
     keys = dict.fromkeys(key for job in settings for key in job if key not in without)
     varied = [key for key in keys if len({job.get(key) for job in settings}) > 1]
-    return [" ".join(f"{key}={job.get(key)}" for key in varied) or "all" for job in settings]
+    nothing = "as it stands" if varied else "all"
+    return [
+        " ".join(f"{key}={job[key]}" for key in varied if key in job) or nothing for job in settings
+    ]
+
+
+def _of_the_data(settings: Sequence[dict[str, str]], configs: Sequence[Config]) -> list[str]:
+    """Keys of data and images that have one value in each category: they go with it."""
+    keys = {key for job in settings for key in job if key.partition(".")[0] in ("dataset", "image")}
+    pairs = list(zip(configs, settings, strict=True))
+    categories = {config.category for config in configs}
+    return [
+        key
+        for key in keys
+        if len({(config.category, job.get(key)) for config, job in pairs}) == len(categories)
+    ]
 
 
 def _table(cells: dict[tuple[str, str], list[float]]):

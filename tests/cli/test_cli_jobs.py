@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from cfa_lab.cli import task
+from cfa_lab.cli.combinations import combine
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
@@ -24,10 +26,10 @@ def hydra_context() -> Iterator[None]:
         yield
 
 
-def jobs_of(*arguments: str) -> list[Job]:
+def jobs_of(*arguments: str, params: dict[str, str] | None = None, cases: Any = None) -> list[Job]:
     loader = GlobalHydra.instance().config_loader()
     master = loader.load_configuration("config", list(arguments), run_mode=RunMode.MULTIRUN)
-    return make_jobs(list(arguments), master, loader)
+    return make_jobs(combine(arguments, params or {}, cases, loader), master, loader)
 
 
 def test_jobs_are_every_combination_as_hydra_composes_it():
@@ -65,6 +67,87 @@ def test_all_is_every_category_of_each_data_set(tmp_path: Path):
     assert len({job.subdir for job in jobs}) == 6
 
 
+ADAPTATION = {
+    "adaptation": [
+        "trainer.epochs=0 descriptor.init=identity descriptor.coordinates=false",
+        "loss.J=0,3",
+        "",
+    ]
+}
+
+
+def test_cases_are_crossed_with_each_other_and_with_params():
+    cases = {"data": ["category=a dataset.limit_train=32", "category=b,'c d'"], **ADAPTATION}
+    jobs = jobs_of("loss.K=5", params={"seed": "0,1"}, cases=cases)
+    assert len(jobs) == 2 * 3 * 4
+    found = [(job.config.seed, job.config.category, job.config.loss.J) for job in jobs]
+    assert found[:5] == [(0, "a", 3), (0, "a", 0), (0, "a", 3), (0, "a", 3), (0, "b", 3)]
+    assert found[12][0] == 1
+    assert {job.config.loss.K for job in jobs} == {5}
+    first = jobs[0].config
+    assert (first.trainer.epochs, first.dataset.limit_train) == (0, 32)
+    assert (first.descriptor.init, first.descriptor.coordinates) == ("identity", False)
+    assert (jobs[4].config.dataset.limit_train, jobs[1].config.trainer.epochs) == (None, 30)
+    assert "loss.J" not in jobs[3].settings
+
+
+def test_a_case_may_choose_groups_and_presets_as_hydra_would():
+    jobs = jobs_of(cases={"method": ["preset=official backbone=resnet18", "preset=lab loss.r=0.1"]})
+    assert [job.config.backbone.name for job in jobs] == ["resnet18", "wide_resnet50"]
+    assert [job.config.image.crop for job in jobs] == [224, None]
+    assert [job.config.loss.r for job in jobs] == [1e-5, 0.1]
+
+
+def test_what_is_typed_wins_over_a_case_and_equal_combinations_are_made_once():
+    jobs = jobs_of("trainer.epochs=2", "loss.J=1", cases=ADAPTATION)
+    assert [job.config.trainer.epochs for job in jobs] == [2, 2]
+    assert [job.config.descriptor.init for job in jobs] == ["identity", "default"]
+    both = {"a": ["loss.J=1"], "b": ["loss.J=2 loss.K=1"]}
+    jobs = jobs_of("loss.J=0", "seed=0,1", params={"seed": "5"}, cases=both)
+    assert [(job.config.seed, job.config.loss.J) for job in jobs] == [(0, 0), (1, 0)]
+
+
+def test_all_in_a_case_is_each_category_of_its_data_set(tmp_path: Path):
+    from tiny import write_tiny
+
+    for category in ("one/x", "one/y", "two/z"):
+        write_tiny(tmp_path / category)
+    chosen = (("one", "all"), ("two", "z"), ("one", "y"))
+    data = [f"dataset.root={tmp_path}/{root} category={category}" for root, category in chosen]
+    jobs = jobs_of(cases={"data": data, "J": ["loss.J=0,3"]})
+    found = [(job.config.category, job.config.loss.J) for job in jobs]
+    assert found == [("x", 0), ("y", 0), ("x", 3), ("y", 3), ("z", 0), ("z", 3)]
+    assert [job.subdir.partition("-")[0] for job in jobs] == [str(i) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    "cases, message",
+    [
+        (["loss.J=0"], r"hydra\.sweeper\.cases is \['loss.J=0'\]"),
+        ({"a": "loss.J=0"}, r"cases\.a is 'loss.J=0'; allowed: a list"),
+        ({"a": []}, r"cases\.a is \[\]"),
+        ({"a": [3]}, r"'3' is no setting"),
+        ({"a": ["loss.J 0"]}, r"'loss.J' is no setting of a run; allowed: key=value"),
+        ({"a": ["hydra.job.num=3"]}, "is no setting of a run"),
+        ({"a": ["loss.J=0 loss.K=1 loss.J=1"]}, r"sets loss\.J twice"),
+        (
+            {"a": ["seed=1"]},
+            r"seed is set by hydra\.sweeper\.params and by hydra\.sweeper\.cases\.a;",
+        ),
+        ({"a": ["loss.J=0"], "b": ["", "loss.J=1"]}, r"loss\.J is set by .*cases\.a and by .*\.b;"),
+        ({"a": ["loss.J=interval(0,1)"]}, "hydra/sweeper=search"),
+    ],
+)
+def test_cases_of_another_form_and_doubled_keys_are_refused(cases: Any, message: str):
+    with pytest.raises(UserError, match=message):
+        jobs_of(params={"seed": "0,1"}, cases=cases)
+
+
+def test_an_unknown_key_in_a_case_is_refused_before_any_job():
+    with pytest.raises(HydraException, match=r"loss\.KK"):
+        jobs_of(cases={"a": ["loss.K=1", "loss.KK=2"]})
+
+
 @pytest.mark.parametrize("override", ["loss.K=x", "loss.KK=1,2", "backbone=resnet81,resnet18"])
 def test_what_hydra_refuses_is_refused_before_any_job(override: str):
     with pytest.raises(HydraException):
@@ -86,10 +169,10 @@ def test_every_job_of_an_experiment_composes(experiment: str):
     loader = GlobalHydra.instance().config_loader()
     arguments = [f"experiment={experiment}", "dataset.layout=mvtec"]
     master = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
-    params = master.hydra.sweeper.params or {}
-    sweep = [f"{key}={value}" for key, value in params.items() if value != "all"]
-    jobs = make_jobs([*sweep, *arguments], master, loader)
-    assert master.hydra.mode == (RunMode.MULTIRUN if params else None)
+    sweeper = master.hydra.sweeper
+    params = {key: value for key, value in (sweeper.params or {}).items() if value != "all"}
+    jobs = make_jobs(combine(arguments, params, sweeper.cases, loader), master, loader)
+    assert master.hydra.mode == (RunMode.MULTIRUN if sweeper.params or sweeper.cases else None)
     assert {"toy_ablation": 12, "paper_table2": 15, "quickstart": 1}.get(experiment, len(jobs)) == (
         len(jobs)
     )

@@ -36,8 +36,8 @@ class Stopping(Launcher):
 
 def test_a_launcher_that_stops_fails_only_the_jobs_that_left_nothing(tmp_path: Path, capsys):
     ConfigStore.instance().store(name="schema", node=Config)
-    overrides = ["seed=0,1"]
-    arguments = [*overrides, f"hydra.sweep.dir={tmp_path / 'study'}", "hydra/launcher=other"]
+    combinations = [["seed=0"], ["seed=1"]]
+    arguments = ["seed=0,1", f"hydra.sweep.dir={tmp_path / 'study'}", "hydra/launcher=other"]
     (tmp_path / "conf" / "hydra" / "launcher").mkdir(parents=True)
     (tmp_path / "conf" / "hydra" / "launcher" / "other.yaml").write_text("_target_: Stopping\n")
     arguments.append(f"hydra.searchpath=[file://{tmp_path / 'conf'}]")
@@ -46,12 +46,12 @@ def test_a_launcher_that_stops_fails_only_the_jobs_that_left_nothing(tmp_path: P
 
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
-        config = asdict(make_jobs(overrides, master, loader)[0].config) | {"device": "cuda:1"}
+        config = asdict(make_jobs(combinations, master, loader)[0].config) | {"device": "cuda:1"}
         metrics = {"test/image_auroc": 0.75}
         record = {"status": "complete", "run_key": "a", "config": config, "metrics": metrics}
         launcher = Stopping(tmp_path / "study" / "0-wide_resnet50-bottle-s0", record)
         with pytest.raises(UserError, match="1 of 2 jobs failed"):
-            multirun(overrides, master, loader, launcher, list_only=False)
+            multirun(combinations, master, loader, launcher, list_only=False)
     captured = capsys.readouterr()
     assert "0.7500 (1)" in captured.out
     assert "2 jobs: 1 computed, 1 failed" in captured.out

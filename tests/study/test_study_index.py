@@ -4,7 +4,7 @@ import json
 import threading
 from pathlib import Path
 
-from cfa_lab.study.index import RunIndex, dated_root, write_reuse
+from cfa_lab.study.index import RunIndex, dated_root, study_root, write_reuse
 
 
 def write_run(folder: Path, key: str, **values: object) -> Path:
@@ -98,3 +98,12 @@ def test_date_and_time_do_not_belong_to_the_root():
     assert dated_root(Path("/x/multirun/2026-01-02/03-04-05-678901")) == Path("/x/multirun")
     assert dated_root(Path("/x/outputs/2026-01-02/03-04-05")) == Path("/x/outputs")
     assert dated_root(Path("/x/my-study")) is None
+
+
+def test_named_studies_below_multirun_share_their_runs():
+    assert study_root(Path("/x/multirun/2026-01-02/03-04-05-678901")) == Path("/x/multirun")
+    assert study_root(Path("/x/multirun/presets")) == Path("/x/multirun")
+    assert study_root(Path("/x/multirun/a/multirun/radius/lite0")) == Path("/x/multirun/a/multirun")
+    assert study_root(Path("/x/multirun")) == Path("/x/multirun")
+    assert study_root(Path("/x/sweeps/2026-01-02/03-04-05")) == Path("/x/sweeps")
+    assert study_root(Path("/scratch/study")) == Path("/scratch/study")

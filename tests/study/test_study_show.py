@@ -45,6 +45,16 @@ def test_many_settings_stand_below_each_other(capsys):
     assert ["loss.K=1", "0.1000", "(1)", "0.5000", "(1)", "0.3000"] in lines
 
 
+def test_keys_that_a_case_leaves_alone_are_not_named_and_data_goes_with_its_category(capsys):
+    data = ["category=a dataset.limit_train=32", "category=b dataset=toy"]
+    jobs = [f"{case} {more}" for case in data for more in ("loss.J=0", "trainer.epochs=0", "")]
+    text = summary(capsys, jobs, [outcome(value) for value in (0.1, 0.2, 0.3, 0.5, 0.6, 0.7)])
+    lines = [line.split() for line in text.splitlines()]
+    assert ["trainer.epochs=0", "0.2000", "(1)", "0.6000", "(1)", "0.4000"] in lines
+    assert ["as", "it", "stands", "0.3000", "(1)", "0.7000", "(1)", "0.5000"] in lines
+    assert "dataset" not in text and "None" not in text
+
+
 def test_a_failed_job_is_named_with_its_error_and_an_undefined_value_is_no_zero(capsys):
     jobs = ["category=a seed=0", "category=b seed=0"]
     settings = [dict(part.split("=") for part in job.split()) for job in jobs]
