@@ -50,6 +50,14 @@ def test_presets_set_the_table_of_switches():
         "from_j",
         "after_k",
     ]
+    assert [c.scoring.weighting for c in (official, paper, anomalib, lab)] == [
+        *("softmin", "softmin", "softmin"),
+        "nearest",
+    ]
+    assert [c.descriptor.init for c in (official, paper, anomalib, lab)] == [
+        *("default", "he", "default"),
+        "identity",
+    ]
     assert (lab.trainer.precision, lab.features.dtype) == ("fast", "half")
     assert (official.trainer.precision, official.features.dtype) == ("exact", "float32")
 

@@ -13,7 +13,8 @@ class Descriptor:
     """The patch descriptor phi."""
 
     init: str = MISSING
-    """`default` (PyTorch's, authors' code), `he` (paper), `orthogonal` or `identity`."""
+    """`default` (PyTorch's, authors' code), `he` (paper), `orthogonal` (a random rotation of the
+    features) or `identity` (the features as they are; with gamma_d, projected at random)."""
     coordinates: bool = MISSING
     """Whether row and column enter as two more features (CoordConv)."""
     gamma_d: int = MISSING

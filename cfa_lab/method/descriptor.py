@@ -50,8 +50,8 @@ def new_descriptor(
 
     `init`: `default` is PyTorch's for a convolution, uniform within 1/sqrt(fan-in) (authors' code);
     `he` is normal with variance 2/fan-in and zero bias (paper); `orthogonal` is a random rotation
-    (or, with gamma_d, projection) of the features, `identity` passes them through unchanged and
-    needs `dimension` >= sum of channels; both leave bias and coordinates at zero (ours).
+    of the features; `identity` passes them through unchanged. Of fewer dimensions than features
+    both make the same random orthogonal projection. Bias and coordinates begin at zero (ours).
     """
     fan_in = sum(channels) + 2 * with_coordinates
     weight, bias = torch.empty(dimension, fan_in), torch.zeros(dimension)
@@ -61,18 +61,14 @@ def new_descriptor(
         bias.uniform_(-bound, bound, generator=generator)
     elif init == "he":
         weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
-    elif init == "orthogonal":
-        weight.zero_()
+    elif init in ("orthogonal", "identity"):
         features = torch.empty(dimension, sum(channels))
-        weight[:, : sum(channels)] = nn.init.orthogonal_(features, generator=generator)
-    elif init == "identity":
-        if dimension < sum(channels):
-            raise UserError(
-                f"descriptor.init=identity keeps all {sum(channels)} features but the descriptor "
-                f"has {dimension} outputs; set descriptor.gamma_d=1 or another descriptor.init"
-            )
-        nn.init.eye_(weight)
-        weight[:, sum(channels) :] = 0
+        if init == "identity" and dimension >= sum(channels):
+            nn.init.eye_(features)
+        else:
+            nn.init.orthogonal_(features, generator=generator)
+        weight.zero_()
+        weight[:, : sum(channels)] = features
     else:
         raise UserError(f"descriptor.init is {init!r}; allowed: {', '.join(INITIALISATIONS)}")
     return Descriptor(weight, bias, channels=channels)

@@ -49,9 +49,8 @@ def test_identity_passes_pooled_features_through_and_ignores_position():
     torch.testing.assert_close(phi, features.flatten(2).transpose(1, 2))
 
 
-def test_identity_needs_all_dimensions():
-    with pytest.raises(UserError, match="gamma_d=1"):
-        new("identity", dimension=7)
+def test_identity_of_fewer_dimensions_is_an_orthogonal_projection():
+    assert torch.equal(new("identity", dimension=7).weight, new("orthogonal", dimension=7).weight)
 
 
 @pytest.mark.parametrize("dimension", [15, 7, 30])
