@@ -52,6 +52,18 @@ def test_help_and_configuration_import_no_heavy_package(tmp_path, arguments):
     assert done.stdout
 
 
+def test_a_reader_who_stops_reading_gets_no_complaint(tmp_path):
+    """As in `python -m cfa_lab --help | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "cfa_lab", "--help"]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_help_names_groups_options_and_three_commands(tmp_path):
     text = cfa_lab("--help", cwd=tmp_path).stdout
     assert text.count("python -m cfa_lab ") >= 3

@@ -45,6 +45,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # batch systems end jobs so: same end as Ctrl-C
     try:
         _dispatch(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone (`| head`): nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except UserError as error:
         leave(str(error))
     except (HydraException, OmegaConfBaseException) as error:
