@@ -6,11 +6,14 @@ from typing import Any
 from cfa_lab.config import Config
 from cfa_lab.data.tiles import Source, Tile
 from cfa_lab.evaluation import Evaluation
+from cfa_lab.method.detector import Detector
 from cfa_lab.preparation import Preparation
 from cfa_lab.training import BANK_EPOCH, seeded_batches
 
 
-def protocol_of(config: Config, prepared: Preparation, result: Evaluation) -> dict[str, Any]:
+def protocol_of(
+    config: Config, prepared: Preparation, detector: Detector, result: Evaluation
+) -> dict[str, Any]:
     """The `protocol` of a run's `metrics.json`, as JSON values."""
     scored, values, table = config.scoring, config.evaluation, prepared.table
     rule = values.threshold if table.validation else None
@@ -33,6 +36,8 @@ def protocol_of(config: Config, prepared: Preparation, result: Evaluation) -> di
         "threshold_parameter": values.num_sd if rule == "mean_sd" else rule and values.quantile,
         "num_resamples": values.resamples,
         "metric_bytes": result.metric_bytes,
+        "bank_entries": detector.bank.shape[0],
+        "bank_dimension": detector.bank.shape[1],
         "num_train": len(table.train),
         "left_out_of_bank": _left_out_of_bank(config, prepared),
         "num_validation": len(table.validation),

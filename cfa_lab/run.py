@@ -132,7 +132,8 @@ def _run(
             intervals=result.intervals,
             oracle=result.oracle,
             undefined=result.undefined,
-            protocol=protocol_of(config, prepared, result) | {"test_images_in_training": seen},
+            protocol=protocol_of(config, prepared, detector, result)
+            | {"test_images_in_training": seen},
             **facts,
         )
     return RunResult(folder=folder, evaluation=result, figures=figures)

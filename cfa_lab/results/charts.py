@@ -28,27 +28,39 @@ def colour_class(number: int) -> str:
     return f"c{number % NUM_COLOURS}" + (" dashed" if number // NUM_COLOURS % 2 else "")
 
 
-def line_chart(
+def line_chart(lines: Sequence[Line], *, title: str, **settings: Any) -> str:
+    """A figure of the page that holds a `line_panel`; empty without values."""
+    panel = line_panel(lines, **settings)
+    if not panel:
+        return ""
+    return (
+        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{panel}</svg></figure>"
+    )
+
+
+def line_panel(
     lines: Sequence[Line],
     *,
-    title: str,
     x_label: str,
     marks: Sequence[tuple[float, str]] = (),
     marks_on_x: bool = False,
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """Lines over a common pair of axes; `marks` are named values drawn across the chart.
+    """Lines over a common pair of axes, as SVG of `WIDTH` x `HEIGHT`; empty without values.
 
-    `low` and `high` fix the ends of the y axis, which else follow the values.
+    `marks` are named values drawn across the chart. `low` and `high` fix the ends of the y axis,
+    which else follow the values.
     """
     xs = [x for line in lines for x in line.x if math.isfinite(x)]
     ys = [y for line in lines for y in line.y if math.isfinite(y)]
     if not xs or not ys:
         return ""
     (xs if marks_on_x else ys).extend(value for value, _ in marks)
-    x_low, x_high = _span(min(xs), max(xs))
-    y_low, y_high = _span(min(ys) if low is None else low, max(ys) if high is None else high)
+    x_low, x_high = span(min(xs), max(xs))
+    y_low, y_high = span(min(ys) if low is None else low, max(ys) if high is None else high)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -56,17 +68,17 @@ def line_chart(
         return LEFT + across, HEIGHT - BOTTOM - up
 
     parts = []
-    for value in _ticks(y_low, y_high):
+    for value in ticks(y_low, y_high):
         y = place(x_low, value)[1]
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(
-            f'<text x="{LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{_short(value)}</text>'
+            f'<text x="{LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{short(value)}</text>'
         )
-    for value in _ticks(x_low, x_high):
+    for value in ticks(x_low, x_high):
         x = place(value, y_low)[0]
         parts.append(
             f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 13}" text-anchor="middle">'
-            f"{_short(value)}</text>"
+            f"{short(value)}</text>"
         )
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">'
@@ -94,11 +106,7 @@ def line_chart(
             f'<path class="mark" d="{path}"/><text x="{at[0]:.1f}" y="{at[1]:.1f}" '
             f'text-anchor="{anchor}">{escape(name)}</text>'
         )
-    return (
-        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg></figure>"
-    )
+    return "".join(parts)
 
 
 def dot_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
@@ -110,7 +118,7 @@ def dot_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
     values = [value for value in values if math.isfinite(value)]
     if not values:
         return ""
-    low, high = _span(min(values), max(values))
+    low, high = span(min(values), max(values))
 
     def at(value: float) -> str:
         return f"{(value - low) / (high - low) * 100:.2f}%"
@@ -130,13 +138,13 @@ def dot_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
             f'<span class="name">{escape(row["label"])}</span>'
             f'<span class="track">{"".join(marks)}</span></div>'
         )
-    ticks = "".join(
-        f'<i style="left:{at(value)}">{_short(100 * value)}</i>' for value in _ticks(low, high)
+    labels = "".join(
+        f'<i style="left:{at(value)}">{short(100 * value)}</i>' for value in ticks(low, high)
     )
     return (
         f'<div role="list" aria-label="{escape(title)}">{"".join(drawn)}</div>'
         '<div class="dots axis" aria-hidden="true"><span class="name"></span>'
-        f'<span class="track">{ticks}</span></div>'
+        f'<span class="track">{labels}</span></div>'
     )
 
 
@@ -155,13 +163,13 @@ def parallel_coordinates(
     scales, parts = [], []
     for i, (name, column) in enumerate(zip(axes, columns, strict=True)):
         x = 90 + i * step
-        scale, ticks = _axis_scale(column, show)
+        scale, labels = _axis_scale(column, show)
         scales.append(scale)
         parts.append(f'<path class="axis" d="M{x} {top}V{height - bottom}"/>')
         parts.append(
             f'<text class="head" x="{x}" y="16" text-anchor="middle">{escape(name)}</text>'
         )
-        for place, text in ticks:
+        for place, text in labels:
             y = height - bottom - place * (height - top - bottom)
             parts.append(f'<text x="{x + 5}" y="{y + 3:.1f}">{escape(text[:22])}</text>')
     lines = []
@@ -201,13 +209,13 @@ def _axis_scale(column: Sequence[Any], show: Any) -> tuple[Any, list[tuple[float
     return (lambda value: places[show(value)]), [(places[name], name) for name in shown_names]
 
 
-def _span(low: float, high: float) -> tuple[float, float]:
+def span(low: float, high: float) -> tuple[float, float]:
     """A range with a little air, never empty."""
     air = 0.04 * (high - low) or abs(high) * 0.05 or 0.5
     return low - air if low else low, high + air
 
 
-def _ticks(low: float, high: float, about: int = 4) -> list[float]:
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Round values within a range."""
     raw = (high - low) / about
     power = 10 ** math.floor(math.log10(raw))
@@ -215,7 +223,8 @@ def _ticks(low: float, high: float, about: int = 4) -> list[float]:
     return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number as an axis shows it."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{sign}"

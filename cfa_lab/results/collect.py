@@ -11,7 +11,15 @@ from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.results.record import SCHEMA, read_record
-from cfa_lab.results.settings import ABSENT, flatten, label, order, varying_keys
+from cfa_lab.results.settings import (
+    ABSENT,
+    flatten,
+    label,
+    order,
+    usual_values,
+    varying_keys,
+    with_category,
+)
 
 INSIDE_RUNS = {".hydra", "wandb", "figures", "maps", ".git", ".venv", "__pycache__"}
 """Folders that hold no runs, and may hold many files."""
@@ -60,6 +68,10 @@ class Study:
     left_out: list[LeftOut]
     keys: list[str]
     """The configuration keys that make the settings."""
+    with_category: list[str] = field(default_factory=list)
+    """Those that differ between categories only: of data and images."""
+    usual: dict[str, str] = field(default_factory=dict)
+    """What settings have where their names do not say otherwise."""
 
     @cached_property
     def settings(self) -> list[str]:
@@ -126,6 +138,7 @@ def collect(folders: Sequence[Path]) -> Study:
             found.append((folder, record))
     configs = [flatten(record["config"]) for _, record in found]
     keys = varying_keys(configs)
+    usual = usual_values(configs, keys)
     several = len({config.get("dataset.name") for config in configs}) > 1
     runs = [
         Run(
@@ -133,13 +146,19 @@ def collect(folders: Sequence[Path]) -> Study:
             record=record,
             config=config,
             category=f"{config.get('dataset.name')}/" * several + config["category"],
-            setting=label(config, keys),
+            setting=label(config, keys, usual),
         )
         for (folder, record), config in zip(found, configs, strict=True)
     ]
     kept, repeated = _once(runs)
     kept.sort(key=lambda run: (order(run.config, keys), run.category, run.seed))
-    return Study(runs=kept, left_out=left_out + repeated, keys=keys)
+    return Study(
+        runs=kept,
+        left_out=left_out + repeated,
+        keys=keys,
+        with_category=with_category(configs),
+        usual=usual,
+    )
 
 
 def _run_folders(folders: Sequence[Path]) -> Iterator[Path]:

@@ -5,10 +5,10 @@ from html import escape
 
 from cfa_lab.results import charts
 from cfa_lab.results.findings import Comparison, metric_name
+from cfa_lab.results.markdown import MACRO, percent
 from cfa_lab.results.sheets import head, sheet
 from cfa_lab.results.statements import beside_the_paper, statements
 from cfa_lab.results.statistics import Summary
-from cfa_lab.results.tables import MACRO, percent
 
 MOST_ROWS = 300
 MOST_DOTS = 40

@@ -8,8 +8,8 @@ from typing import Any
 from cfa_lab.results.collect import LeftOut, Run, Study
 from cfa_lab.results.findings import metric_name
 from cfa_lab.results.gallery import Picture
+from cfa_lab.results.markdown import percent
 from cfa_lab.results.sheets import head, number_cell, sheet
-from cfa_lab.results.tables import percent
 
 MOST_MISSING = 100
 
@@ -75,7 +75,7 @@ def circumstances(study: Study) -> str:
     for run in study.runs:
         facts = {
             "protocol": _without(
-                run.record.get("protocol", {}), ("num_", "left_out", "metric_bytes")
+                run.record.get("protocol", {}), ("num_", "bank_", "left_out", "metric_bytes")
             ),
             "environment": _without(run.record.get("environment", {}), ("command",)),
         }

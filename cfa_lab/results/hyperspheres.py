@@ -7,6 +7,7 @@ from typing import Any
 
 from cfa_lab.results.charts import Line, colour_class, line_chart
 from cfa_lab.results.collect import Run, Study
+from cfa_lab.results.costs import ROOT_ALPHA
 from cfa_lab.results.sheets import head, number_cell, sheet
 from cfa_lab.results.traces import Trace, read_diagnostics, read_trace
 
@@ -21,7 +22,6 @@ TRACES = (
     ("train/active_repulsion", "Active share of the repulsion"),
 )
 KINDS = ("normal", "defect")
-ROOT_ALPHA = "√α"  # noqa: RUF001 the paper's symbol
 
 
 def training(study: Study) -> str:
@@ -30,7 +30,7 @@ def training(study: Study) -> str:
     parts = []
     for i, category in enumerate(study.categories):
         runs = [run for run in study.runs if run.category == category]
-        shown = _some(runs)
+        shown = some_runs(runs)
         note = f"<p>{len(shown)} of {len(runs)} runs.</p>" if len(shown) < len(runs) else ""
         traces = [(run, read_trace(run.files)) for run in shown]
         found = [(run, d) for run in runs if (d := read_diagnostics(run.files)) is not None]
@@ -46,14 +46,14 @@ def training(study: Study) -> str:
     return "".join(parts)
 
 
-def _some(runs: Sequence[Run]) -> list[Run]:
+def some_runs(runs: Sequence[Run], most: int = MOST_LINES) -> list[Run]:
     """At most so many runs that a chart can be read: the first seeds of all settings first."""
     rank = Counter()
     ranked = []
     for run in runs:
         ranked.append((rank[run.setting], len(ranked), run))
         rank[run.setting] += 1
-    chosen = sorted(ranked, key=lambda entry: entry[:2])[:MOST_LINES]
+    chosen = sorted(ranked, key=lambda entry: entry[:2])[:most]
     return [run for _, _, run in sorted(chosen, key=lambda entry: entry[1])]
 
 

@@ -74,6 +74,12 @@ def _summary(study: Study) -> str:
     parts += [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     keys = ", ".join(f"<code>{escape(key)}</code>" for key in study.keys)
     varied = f" Varied: {keys}." if keys else " Nothing was varied but categories and seeds."
+    if study.usual:
+        values = " ".join(f"{key}={value}" for key, value in study.usual.items())
+        varied += f" Unless a setting's name says otherwise: <code>{escape(values)}</code>."
+    if study.with_category:
+        others = ", ".join(f"<code>{escape(key)}</code>" for key in study.with_category)
+        varied += f" Each category has a value of its own of {others}."
     return f"<p>{', '.join(parts)}.{varied}</p>"
 
 

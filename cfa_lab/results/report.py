@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from cfa_lab.errors import UserError
@@ -10,7 +11,9 @@ from cfa_lab.results.collect import Study, collect
 from cfa_lab.results.findings import Comparison
 from cfa_lab.results.gallery import choose_pictures
 from cfa_lab.results.page import write_page
+from cfa_lab.results.publish import publish
 from cfa_lab.results.selection import Search, check_search
+from cfa_lab.results.settings import has_value
 from cfa_lab.results.statistics import best_setting, compare_all
 from cfa_lab.results.tables import has_pyarrow, summarise, write_results, write_tables
 
@@ -33,65 +36,66 @@ def main(arguments: list[str]) -> None:
     if options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {options.output} is a file; name a folder")
     options.output.mkdir(parents=True, exist_ok=True)
-    files = write_report(
-        study,
-        options.output,
-        baseline=baseline,
-        search=search,
-        num_pictures=options.pictures,
-        title=options.title,
-    )
+    comparisons = compare_settings(study, baseline=baseline, search=search)
+    if options.publish:
+        files = publish(study, comparisons, options.output)
+    else:
+        files = write_report(
+            study, comparisons, options.output, num_pictures=options.pictures, title=options.title
+        )
     for kind, number in sorted(Counter(left.kind for left in study.left_out).items()):
         print(f"{number} {kind}, named in the report")
     for path in files:
         print(path)
-    if not has_pyarrow():
+    if not options.publish and not has_pyarrow():
         print("results.parquet left out: it needs pyarrow; pip install 'cfa-lab[report]'")
     print(f"{len(study.runs)} runs in {time.perf_counter() - began:.1f} s")
 
 
 def write_report(
-    study: Study,
-    output: Path,
-    *,
-    baseline: str,
-    search: Search,
-    num_pictures: int,
-    title: str,
+    study: Study, comparisons: Sequence[Comparison], output: Path, *, num_pictures: int, title: str
 ) -> list[Path]:
     """Write all files of a report into an existing folder; returns them, the page first."""
-    summaries = {metric: summarise(study, metric) for metric in study.metrics}
-    differences = {metric: compare_all(study.cells(metric), baseline) for metric in study.metrics}
-    best = {metric: best_setting(study.cells(metric)) for metric in study.metrics}
-    comparisons = [
-        Comparison(
-            study=study,
-            metric=metric,
-            table=summaries[metric],
-            differences=differences[metric],
-            baseline=baseline,
-            best=best[metric],
-            search=search,
-        )
-        for metric in study.metrics
-    ]
     page = output / "report.html"
-    tables = write_results(study, output) + write_tables(
-        study, output, summaries, differences, best
-    )
+    tables = write_results(study, output) + write_tables(study, comparisons, output, latex=True)
     write_page(page, study, comparisons, list(choose_pictures(study, num_pictures)), title=title)
     return [page, *tables]
 
 
-def choose_baseline(study: Study, text: str | None) -> str:
-    """The one setting that has all keys in `text`; without it the first with most categories.
+def compare_settings(study: Study, *, baseline: str, search: Search) -> list[Comparison]:
+    """All that is said of each metric."""
+    return [
+        Comparison(
+            study=study,
+            metric=metric,
+            table=summarise(study, metric),
+            differences=compare_all(study.cells(metric), baseline),
+            baseline=baseline,
+            best=best_setting(study.cells(metric)),
+            search=search,
+        )
+        for metric in study.metrics
+    ]
 
-    Raises UserError where no setting or several do.
+
+def choose_baseline(study: Study, text: str | None) -> str:
+    """The setting of this name, or the one that has these values; without a text the first with
+    most categories.
+
+    The values may be of any key, not only of those in names. Raises UserError where no setting has
+    them, or several do.
     """
     if text is None:
         counts = Counter(setting for setting, _ in {(r.setting, r.category) for r in study.runs})
         return max(study.settings, key=lambda setting: counts[setting])  # the first of equals
-    matches = [s for s in study.settings if set(text.split()) <= set(s.split())]
+    if text in study.settings:
+        return text
+    configs = {run.setting: run.config for run in study.runs}
+    matches = [
+        setting
+        for setting in study.settings
+        if all(has_value(configs[setting], part) for part in text.split())
+    ]
     if len(matches) != 1:
         shown = "; ".join((matches or study.settings)[:6])
         what = f"fits {len(matches)} settings" if matches else "fits no setting"
@@ -109,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", type=Path, default=Path("report"), help="where to write; default: report"
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write only what belongs into a repository: tables, statistics and plots without "
+        "paths; times go to cost.md",
     )
     parser.add_argument("--title", default="cfa_lab report", help="heading of the page")
     parser.add_argument(

@@ -1,6 +1,7 @@
 """What a study varies: the configuration keys in which its runs differ, and names for settings."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +33,12 @@ NOT_SETTINGS = (
 TELLING = ("preset", "backbone.name", "loss.K", "loss.J", "loss.alpha", "loss.r")
 """Keys that name a setting first; others only where these do not tell settings apart."""
 
+OF_THE_DATA = ("dataset", "image")
+"""Groups whose keys make no setting where each category has one value: they go with it."""
+
 ONLY_SETTING = "all runs"
+USUAL = "usual"
+"""The setting in which every key has the value that most settings have."""
 ABSENT = "(absent)"
 """Value of a key that an older run does not know."""
 
@@ -57,9 +63,13 @@ def is_setting(key: str) -> bool:
 def varying_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fewest keys that tell all settings of these flat configurations apart, in their order.
 
-    A key that only follows another one (`backbone.model` follows `backbone.name`) is left out.
+    A key that only follows another one (`backbone.model` follows `backbone.name`) is left out, and
+    so is what goes with the category.
     """
-    known = dict.fromkeys(key for config in configs for key in config if is_setting(key))
+    given = with_category(configs)
+    known = dict.fromkeys(
+        key for config in configs for key in config if is_setting(key) and key not in given
+    )
     ordered = [key for key in TELLING if key in known] + [
         key for key in known if key not in TELLING
     ]
@@ -76,9 +86,52 @@ def varying_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return chosen
 
 
-def label(config: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """A setting's name, as one would type it: `loss.K=3 loss.J=0`."""
-    return " ".join(f"{key}={_token(config, key)}" for key in keys) or ONLY_SETTING
+def with_category(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys of data and images that differ between categories, but never within one.
+
+    A study of two data sets may give each its number of training images and its image size; each
+    category then has a value of its own, and no two settings differ in it.
+    """
+    places = [(config.get("dataset.name"), config.get("category")) for config in configs]
+    known = dict.fromkeys(
+        key
+        for config in configs
+        for key in config
+        if is_setting(key) and key.partition(".")[0] in OF_THE_DATA
+    )
+    found = []
+    for key in known:
+        values = [_token(config, key) for config in configs]
+        pairs = set(zip(places, values, strict=True))
+        if len(set(values)) > 1 and len(pairs) == len(set(places)):
+            found.append(key)
+    return found
+
+
+def has_value(config: Mapping[str, Any], text: str) -> bool:
+    """Whether a flat configuration has what one would type: `loss.K=3`, `backbone=resnet18`."""
+    key, _, value = text.partition("=")
+    return any(name in config and show(config[name]) == value for name in (key, f"{key}.name"))
+
+
+def usual_values(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, str]:
+    """What more than half of the settings have, by key: names are short without it."""
+    settings = {tuple(_token(config, key) for key in keys) for config in configs}
+    usual = {}
+    for key, column in zip(keys, zip(*settings, strict=True), strict=True):
+        (value, count), *_ = Counter(column).most_common(1)
+        if 2 * count > len(settings) > 1:
+            usual[key] = value
+    return usual
+
+
+def label(
+    config: Mapping[str, Any], keys: Sequence[str], usual: Mapping[str, str] | None = None
+) -> str:
+    """A setting's name, as one would type it: `loss.K=3 loss.J=0`; usual values are left out."""
+    tokens = {key: _token(config, key) for key in keys}
+    named = [f"{key}={value}" for key, value in tokens.items() if (usual or {}).get(key) != value]
+    return " ".join(named) or (USUAL if keys else ONLY_SETTING)
 
 
 def order(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:

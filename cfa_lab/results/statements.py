@@ -5,10 +5,10 @@ from html import escape
 
 from cfa_lab.results import published
 from cfa_lab.results.findings import Comparison
+from cfa_lab.results.markdown import percent
 from cfa_lab.results.selection import Winner, choose_winner
 from cfa_lab.results.sheets import head, sheet
 from cfa_lab.results.statistics import ALL_PAIRS_UP_TO, LEAST_CASES, MOST_COMPARED, Difference
-from cfa_lab.results.tables import percent
 
 
 def statements(found: Comparison) -> str:

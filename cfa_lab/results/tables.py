@@ -3,7 +3,6 @@
 Nothing here depends on when or where the runs were made, `results.*` aside.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,18 +10,23 @@ import pandas as pd
 
 from cfa_lab.files import replacing, write_atomically
 from cfa_lab.results.collect import Study
+from cfa_lab.results.costs import beside_accuracy, leak_table
+from cfa_lab.results.findings import Comparison, Table
+from cfa_lab.results.markdown import (
+    MACRO,
+    best_note,
+    caption,
+    differences_table,
+    grid,
+    head,
+    metric_table,
+)
 from cfa_lab.results.statistics import (
     Difference,
     Summary,
     summarise_cell,
     summarise_macro,
 )
-
-MACRO = "mean"
-"""What the row of means over categories is called."""
-
-MOST_COLUMNS = 6
-"""Settings that stand side by side in Markdown and LaTeX; more stand below each other."""
 
 
 def results_frame(study: Study) -> pd.DataFrame:
@@ -80,38 +84,41 @@ def summarise(study: Study, metric: str) -> dict[str, dict[str, Summary]]:
 
 
 def write_tables(
-    study: Study,
-    output: Path,
-    summaries: Mapping[str, Mapping[str, Mapping[str, Summary]]],
-    differences: Mapping[str, Sequence[Difference]],
-    best: Mapping[str, str | None],
+    study: Study, comparisons: Sequence[Comparison], output: Path, *, latex: bool
 ) -> list[Path]:
-    """Write `summary.csv`, `differences.csv`, `tables.md` and `tables.tex`."""
-    paths = [
-        output / name for name in ("summary.csv", "differences.csv", "tables.md", "tables.tex")
-    ]
-    for path, frame in zip(
-        paths, (summary_frame(summaries), differences_frame(differences)), strict=False
-    ):
-        with replacing(path) as partial:
+    """Write `summary.csv`, `differences.csv`, `tables.md` and, on request, `tables.tex`."""
+    frames = {
+        "summary.csv": summary_frame({found.metric: found.table for found in comparisons}),
+        "differences.csv": differences_frame({c.metric: c.differences for c in comparisons}),
+    }
+    for name, frame in frames.items():
+        with replacing(output / name) as partial:
             frame.to_csv(partial, index=False)
+    texts = {"tables.md": markdown(study, comparisons)}
+    if latex:
+        places = [*study.categories, MACRO]
+        texts["tables.tex"] = "\n".join(
+            _latex(found.metric, found.table, places, found.best) for found in comparisons
+        )
+    for name, text in texts.items():
+        write_atomically(output / name, text)
+    return [output / name for name in (*frames, *texts)]
+
+
+def markdown(study: Study, comparisons: Sequence[Comparison]) -> str:
+    """All of `tables.md`."""
     places = [*study.categories, MACRO]
-    write_atomically(
-        paths[2],
-        "\n".join(
-            _markdown(metric, summaries[metric], places, best[metric]) for metric in summaries
-        ),
-    )
-    write_atomically(
-        paths[3],
-        "\n".join(_latex(metric, summaries[metric], places, best[metric]) for metric in summaries),
-    )
-    return paths
+    parts = [
+        head(study),
+        *(metric_table(found.metric, found.table, places, found.best) for found in comparisons),
+        differences_table({found.metric: found.differences for found in comparisons}),
+        leak_table(study),
+        beside_accuracy(study),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
-def summary_frame(
-    summaries: Mapping[str, Mapping[str, Mapping[str, Summary]]],
-) -> pd.DataFrame:
+def summary_frame(summaries: Mapping[str, Table]) -> pd.DataFrame:
     """One row for each metric, setting and category, in shares of 1."""
     rows = [
         {"metric": metric, "setting": setting, "category": category, **vars(summary)}
@@ -133,60 +140,9 @@ def differences_frame(differences: Mapping[str, Sequence[Difference]]) -> pd.Dat
     return pd.DataFrame(rows, columns=["metric", *names, "verdict"])
 
 
-def percent(value: float) -> str:
-    """A share in percent with two decimals."""
-    return "" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _cell(summary: Summary | None, *, plus_minus: str, dash: str) -> str:
-    if summary is None:
-        return ""
-    text = percent(summary.mean)
-    if not math.isnan(summary.sd):
-        text += f" {plus_minus} {percent(summary.sd)}"
-    if not math.isnan(summary.low):
-        text += f" [{percent(summary.low)}{dash}{percent(summary.high)}]"
-    return text
-
-
-def _grid(
-    table: Mapping[str, Mapping[str, Summary]], places: Sequence[str], **signs: str
-) -> list[list[str]]:
-    """Head and rows: a row a category, their mean last; a row a setting where these are many."""
-    grid = [["category", *table]] + [
-        [place, *(_cell(row.get(place), **signs) for row in table.values())] for place in places
-    ]
-    if len(table) > MOST_COLUMNS:
-        grid = [list(row) for row in zip(*grid, strict=True)]
-        grid[0][0] = "setting"
-    return grid
-
-
-def _caption(metric: str) -> str:
-    return (
-        f"{metric.removeprefix('test/')}, percent: mean, sd over seeds, 95 % interval (within a "
-        "category over seeds; for the mean, hierarchical bootstrap over categories and seeds)"
-    )
-
-
-def _markdown(
-    metric: str,
-    table: Mapping[str, Mapping[str, Summary]],
-    places: Sequence[str],
-    best: str | None,
-) -> str:
-    def show(text: str) -> str:
-        return f"**{text}**" if text == best else text.replace("|", "\\|")
-
-    head, *rows = _grid(table, places, plus_minus="±", dash="-")
-    lines = ["| " + " | ".join(map(show, row)) + " |" for row in (head, *rows)]
-    lines.insert(1, "|---" * len(head) + "|")
-    return "\n".join([f"{_caption(metric)}\n", *lines, f"\n{_best_note(best)}\n"])
-
-
 def _latex(
     metric: str,
-    table: Mapping[str, Mapping[str, Summary]],
+    table: Table,
     places: Sequence[str],
     best: str | None,
 ) -> str:
@@ -194,13 +150,13 @@ def _latex(
         escaped = escape_latex(text).replace("±", r"$\pm$")
         return rf"\textbf{{{escaped}}}" if text == best else escaped
 
-    head, *rows = _grid(table, places, plus_minus="±", dash="--")
+    names, *rows = grid(table, places, plus_minus="±", dash="--")
     lines = [
         r"\begin{table}",
-        rf"\caption{{{escape_latex(_caption(metric))}. {escape_latex(_best_note(best))}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+        rf"\caption{{{escape_latex(caption(metric))}. {escape_latex(best_note(best))}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
         r"\toprule",
-        " & ".join(map(show, head)) + r" \\",
+        " & ".join(map(show, names)) + r" \\",
         r"\midrule",
     ]
     for row in rows:
@@ -208,12 +164,6 @@ def _latex(
             lines.append(r"\midrule")
         lines.append(" & ".join(map(show, row)) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
-
-
-def _best_note(best: str | None) -> str:
-    if best is None:
-        return "No setting is marked: no advantage over every other one is supported."
-    return f"Marked: {best}, whose advantage over every other setting the intervals support."
 
 
 def escape_latex(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cfa_lab.tracking.files import HISTORY_COLUMNS
+from cfa_lab.tracking.files import HISTORY_COLUMNS, read_evaluations
 
 NUM_POINTS = 40
 
@@ -58,3 +58,18 @@ def read_diagnostics(folder: Path) -> dict[str, Any] | None:
     ):
         return None
     return record
+
+
+def read_epochs(folder: Path) -> dict[str, dict[int, float]]:
+    """Metric -> epoch -> value, from a run's `evaluations.csv`; {} where there is none."""
+    try:
+        rows = read_evaluations(folder / "evaluations.csv")
+        return {
+            metric: {
+                int(row["epoch"] or 0): value for row in rows if (value := row[metric]) is not None
+            }
+            for metric in rows[0]
+            if metric != "epoch"
+        }
+    except (OSError, ValueError, IndexError, KeyError):
+        return {}

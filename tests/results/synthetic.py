@@ -112,6 +112,7 @@ def write_study(
     seeds: int = 3,
     Ks: tuple[int, ...] = (1, 3),
     gain: float = 0.01,
+    config_more: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Path:
     """Write a full grid in which each K gains on the one before, with noise of its own."""
@@ -125,7 +126,7 @@ def write_study(
                     category=f"category{c}",
                     seed=seed,
                     value=min(1.0, float(value)),
-                    config={"loss.K": K},
+                    config={"loss.K": K, **(config_more or {})},
                     **values,
                 )
     return root

@@ -9,6 +9,7 @@ from synthetic import write_run, write_study
 from cfa_lab.errors import UserError
 from cfa_lab.results.collect import collect
 from cfa_lab.results.gallery import choose_pictures
+from cfa_lab.results.report import choose_baseline
 from cfa_lab.results.settings import flatten, label, varying_keys
 from cfa_lab.results.traces import read_diagnostics, read_trace
 
@@ -154,3 +155,51 @@ def test_diagnostics_of_another_version_are_none(tmp_path: Path):
     for text in ('{"schema": 2}', '{"schema": 1, "radius": 3}', "[]", "{"):
         (folder / "diagnostics.json").write_text(text)
         assert read_diagnostics(folder) is None
+
+
+def cases_study(root: Path) -> Path:
+    """Settings that differ in one or two keys from what most have, on two data sets."""
+    cases = [{}, {"loss.J": 0}, {"trainer.epochs": 0}, {"trainer.epochs": 0, "loss.K": 1}]
+    data = {"cookies": {"dataset.limit_train": 32}, "gear": {"dataset.name": "toy"}}
+    for category, given in data.items():
+        for i, case in enumerate([*cases, {"preset": "official", "loss.nu": 1.0}]):
+            config = {"loss.nu": 0.001, **given, **case}
+            write_run(root / f"{category}{i}", category=category, config=config)
+    return root
+
+
+def test_names_leave_out_what_most_settings_have_and_what_goes_with_the_category(tmp_path: Path):
+    study = collect([cases_study(tmp_path)])
+    assert study.with_category == ["dataset.limit_train"]
+    assert study.usual == {"preset": "lab", "loss.K": "3", "loss.J": "3", "trainer.epochs": "30"}
+    assert set(study.settings) == {
+        *("usual", "loss.J=0", "trainer.epochs=0", "loss.K=1 trainer.epochs=0", "preset=official")
+    }
+    assert not study.missing()
+
+
+def test_a_key_of_the_data_that_varies_within_a_category_makes_settings(tmp_path: Path):
+    cases_study(tmp_path)
+    write_run(tmp_path / "more", category="cookies", config={"dataset.limit_train": 8})
+    study = collect([tmp_path])
+    assert study.with_category == []
+    assert "dataset.limit_train" in study.keys
+
+
+@pytest.mark.parametrize(
+    "text, setting",
+    [
+        ("usual", "usual"),
+        ("trainer.epochs=0", "trainer.epochs=0"),
+        ("preset=official backbone=wide_resnet50", "preset=official"),
+        ("loss.nu=1", "preset=official"),
+        ("loss.K=1", "loss.K=1 trainer.epochs=0"),
+    ],
+)
+def test_a_baseline_is_named_by_any_of_its_values(tmp_path: Path, text: str, setting: str):
+    assert choose_baseline(collect([cases_study(tmp_path)]), text) == setting
+
+
+def test_a_baseline_that_several_settings_fit_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"'loss\.K=3' fits 4 settings"):
+        choose_baseline(collect([cases_study(tmp_path)]), "loss.K=3")
