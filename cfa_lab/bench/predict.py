@@ -16,6 +16,7 @@ from cfa_lab.bench.report import new_parser, ratio_to, show
 from cfa_lab.bench.run import ARCHITECTURES, add_anomalib, architecture
 from cfa_lab.config import load_settings
 from cfa_lab.data.geometry import Geometry
+from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
 from cfa_lab.features.networks import make_network
 from cfa_lab.method.backbone import Architecture, Backbone
@@ -31,13 +32,16 @@ def run_bench_predict(
     size: int = 224,
     batch_sizes: tuple[int, ...] = (1, 16),
     repeats: int = 5,
+    gamma_d: int = 1,
+    gamma_c: int = 1,
     anomalib: Path | None = None,
 ) -> dict[str, Any]:
     """Score made-up images with an untrained detector, decoded images in, maps and scores out.
 
     Each contestant has a process of its own: `reference` (float32, dense distances, scipy), `exact`
     and `fast` (features with bf16 products, where the hardware gains), and anomalib where a Python
-    that has it is given. Returns `setting` and `results`, one for each contestant and batch size:
+    that has it is given, uncompressed. `gamma_d` divides the descriptor's dimension, `gamma_c` the
+    bank's entries. Returns `setting` and `results`, one for each contestant and batch size:
     `seconds` an image (median of `repeats`), `ratio` to the reference at that batch size,
     `peak_bytes` and `differs`: largest difference of maps to the reference's, over its range.
     """
@@ -47,7 +51,8 @@ def run_bench_predict(
         judge = np.empty(0)
         for name in (JUDGE, "exact", "fast"):
             (seconds, maps), peak = in_own_process(
-                _predict, name, backbone, size, batch_size, repeats, torch.get_num_threads()
+                *(_predict, name, backbone, size, batch_size, repeats),
+                *((gamma_d, gamma_c), torch.get_num_threads()),
             )
             judge = maps if name == JUDGE else judge
             differs = float(np.abs(maps - judge).max() / np.ptp(judge))
@@ -67,11 +72,18 @@ def run_bench_predict(
         ratio_to(of_size, JUDGE)
         results |= {f"{name}, batch {batch_size}": value for name, value in of_size.items()}
     setting = {"backbone": backbone, "size": size, "repeats": repeats}
+    setting |= {"gamma_d": gamma_d, "gamma_c": gamma_c}
     return {"setting": setting | {"threads": torch.get_num_threads()}, "results": results}
 
 
 def _predict(
-    name: str, backbone: str, size: int, batch_size: int, repeats: int, num_threads: int
+    name: str,
+    backbone: str,
+    size: int,
+    batch_size: int,
+    repeats: int,
+    gammas: tuple[int, int],
+    num_threads: int,
 ) -> tuple[float, np.ndarray]:
     """One contestant's seconds per image and its maps (b, size, size)."""
     torch.set_num_threads(num_threads)
@@ -82,6 +94,7 @@ def _predict(
         Architecture(**arguments), make_network(arguments["model"], weights="random")
     )
     settings = load_settings("official")
+    settings.descriptor.gamma_d, gamma_c = gammas
     descriptor = make_descriptor(settings, network.channels, dimension_factor=1, seed=0)
     descriptor.requires_grad_(False)
     extractor = Extractor(
@@ -94,6 +107,7 @@ def _predict(
         workers=1,
     )
     bank = descriptor([level[:1] for level in extractor.pyramid(pixels)])[0]
+    bank = bank[::gamma_c]  # about as many entries as K-means would leave
     bank = bank + 0.1 * bank.std() * torch.randn(bank.shape, generator=torch.manual_seed(0))
     detector = Detector(descriptor, bank, torch.tensor(0.1), make_scoring(settings))
 
@@ -126,13 +140,25 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--backbone", choices=ARCHITECTURES, default="resnet18")
     parser.add_argument("--size", type=int, default=224, help="height and width of the images")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--gamma-d", type=int, default=1, help="divides the descriptor's dimension")
+    parser.add_argument("--gamma-c", type=int, default=1, help="divides the bank's entries")
     add_anomalib(parser)
     options = parser.parse_args(argv)
+    if options.anomalib and (options.gamma_d, options.gamma_c) != (1, 1):
+        raise UserError(
+            "--anomalib has nothing to compare with --gamma-d or --gamma-c; leave one out"
+        )
     report = run_bench_predict(
-        options.backbone, size=options.size, repeats=options.repeats, anomalib=options.anomalib
+        options.backbone,
+        size=options.size,
+        repeats=options.repeats,
+        gamma_d=options.gamma_d,
+        gamma_c=options.gamma_c,
+        anomalib=options.anomalib,
     )
     show(
-        f"prediction, {options.backbone} at {options.size} px",
+        f"prediction, {options.backbone} at {options.size} px, "
+        f"gamma_d {options.gamma_d}, gamma_c {options.gamma_c}",
         report,
         {
             "ms per image": lambda result: f"{1000 * result['seconds']:.1f}",

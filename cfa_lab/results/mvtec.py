@@ -5,7 +5,7 @@ from statistics import fmean
 
 from cfa_lab.results.collect import Study
 from cfa_lab.results.findings import Comparison, metric_name
-from cfa_lab.results.markdown import MOST_COLUMNS, table
+from cfa_lab.results.markdown import MOST_COLUMNS, head, table
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 OBJECTS = (
@@ -29,38 +29,40 @@ NAMES = {
 def mvtec_tables(study: Study, comparisons: Sequence[Comparison]) -> str:
     """The tables in Markdown; empty unless the study is of the 15 categories of one data set.
 
-    Means over seeds, as shares of 1; an average only where all 15 are there.
+    Means over seeds, as shares of 1; an average only where all 15 are there. With many settings
+    only the means, a row a setting.
     """
-    if set(study.categories) != set(CATEGORIES) or len(study.settings) > MOST_COLUMNS:
+    if set(study.categories) != set(CATEGORIES):
         return ""
-    seeds = sorted({run.seed for run in study.runs})
-    dataset = study.runs[0].config.get("dataset.name")
-    kinds = "seeds" if len(seeds) > 1 else "seed"
-    parts = [f"Data set `{dataset}`, last epoch, {kinds} {', '.join(map(str, seeds))}.\n"]
     found = {comparison.metric.removeprefix("test/"): comparison for comparison in comparisons}
-    columns = [_name(study, setting) for setting in study.settings]
-    for metric in (name for name in BY_CATEGORY if name in found):
-        rows = [
-            [category.replace("_", " ").capitalize(), *_values(found[metric], (category,))]
-            for category in CATEGORIES
-        ]
-        average = [f"**{text}**" if text else "" for text in _values(found[metric], CATEGORIES)]
-        name = metric_name(found[metric].metric)
-        parts.append(f"## {name[0].upper()}{name[1:]}\n")
-        parts.append(table(["Category", *columns], [*rows, ["**Average**", *average]]) + "\n")
-    shown = [found[name] for name in MEANS if name in found]
-    parts.append("## Means of 5 textures / 10 objects / all 15\n")
-    rows = []
-    for i, setting in enumerate(columns):
-        cells = (
-            " / ".join(
-                _values(comparison, places)[i] or "-" for places in (TEXTURES, OBJECTS, CATEGORIES)
-            )
-            for comparison in shown
-        )
-        rows.append([setting, *cells])
-    parts.append(table(["", *(metric_name(c.metric) for c in shown)], rows) + "\n")
-    return "\n".join(parts)
+    names = [_name(study, setting) for setting in study.settings]
+    parts = [head(study)]
+    if len(names) <= MOST_COLUMNS:
+        parts += [_by_category(found[name], names) for name in BY_CATEGORY if name in found]
+    return "\n".join([*parts, _means([found[name] for name in MEANS if name in found], names)])
+
+
+def _by_category(found: Comparison, names: Sequence[str]) -> str:
+    rows = [
+        [category.replace("_", " ").capitalize(), *_values(found, (category,))]
+        for category in CATEGORIES
+    ]
+    average = [f"**{text}**" if text else "" for text in _values(found, CATEGORIES)]
+    title = metric_name(found.metric)
+    body = table(["Category", *names], [*rows, ["**Average**", *average]])
+    return f"## {title[0].upper()}{title[1:]}\n\n{body}\n"
+
+
+def _means(shown: Sequence[Comparison], names: Sequence[str]) -> str:
+    """Textures, objects and all, as the paper gives them."""
+    kinds = (TEXTURES, OBJECTS, CATEGORIES)
+    columns = [[_values(found, places) for places in kinds] for found in shown]
+    rows = [
+        [name, *(" / ".join(kind[i] or "-" for kind in column) for column in columns)]
+        for i, name in enumerate(names)
+    ]
+    body = table(["setting", *(metric_name(found.metric) for found in shown)], rows)
+    return f"## Means of 5 textures / 10 objects / all 15\n\n{body}\n"
 
 
 def _values(found: Comparison, places: Sequence[str]) -> list[str]:

@@ -69,6 +69,21 @@ def test_bench_predict_gives_the_references_maps(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_bench_predict_measures_a_compressed_detector_too(tmp_path: Path):
+    path = tmp_path / "predict.json"
+    small = ["--size", "64", "--repeats", "1", "--gamma-d", "4", "--gamma-c", "8"]
+    predict.main([*small, "--json", str(path)])
+    report = json.loads(path.read_text())
+    assert (report["setting"]["gamma_d"], report["setting"]["gamma_c"]) == (4, 8)
+    assert report["results"]["exact, batch 1"]["differs"] < 1e-3
+
+
+def test_bench_predict_compares_anomalib_uncompressed_only(tmp_path: Path):
+    with pytest.raises(UserError, match="--gamma-c"):
+        predict.main(["--anomalib", str(tmp_path), "--gamma-c", "2"])
+
+
+@pytest.mark.slow
 def test_bench_sweep_runs_every_setting(tmp_path: Path):
     path = tmp_path / "sweep.json"
     sweep.main(

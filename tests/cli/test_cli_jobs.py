@@ -1,5 +1,6 @@
 """From a multirun's command line to its jobs, as Hydra itself would compose them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from cfa_lab.cli import task
 from cfa_lab.cli.combinations import combine
@@ -162,6 +164,12 @@ def test_settings_out_of_bounds_and_endless_sweeps_are_refused_before_any_job():
 
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+NUM_JOBS = {
+    **{"toy_ablation": 12, "quickstart": 1, "mvtec_readme": 30},
+    **{"paper_table2": 15, "paper_table3": 30, "paper_table5": 120, "paper_table6": 60},
+    "paper_table7": 45,
+}
+"""With `category=all` counted once."""
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -169,16 +177,35 @@ def test_every_job_of_an_experiment_composes(experiment: str):
     loader = GlobalHydra.instance().config_loader()
     arguments = [f"experiment={experiment}", "dataset.layout=mvtec"]
     master = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
-    sweeper = master.hydra.sweeper
-    params = {key: value for key, value in (sweeper.params or {}).items() if value != "all"}
-    jobs = make_jobs(combine(arguments, params, sweeper.cases, loader), master, loader)
-    assert master.hydra.mode == (RunMode.MULTIRUN if sweeper.params or sweeper.cases else None)
-    assert {"toy_ablation": 12, "paper_table2": 15, "quickstart": 1}.get(experiment, len(jobs)) == (
-        len(jobs)
-    )
-    if experiment == "paper_table2":
-        assert {job.config.preset for job in jobs} == {"official"}
+    sweeper: Any = OmegaConf.to_container(master.hydra.sweeper)
+    params = {k: v for k, v in (sweeper["params"] or {}).items() if v != "all"}
+    cases = {
+        axis: [case.replace("category=all", "category=weave") for case in given]
+        for axis, given in (sweeper["cases"] or {}).items()
+    }
+    jobs = make_jobs(combine(arguments, params, cases, loader), master, loader)
+    assert master.hydra.mode == (RunMode.MULTIRUN if params or cases else None)
+    assert len(jobs) == NUM_JOBS.get(experiment, len(jobs))
+    if experiment in PAPER:
         assert len({job.config.category for job in jobs}) == 15
+        assert {job.config.preset for job in jobs} == {PAPER[experiment]}
+
+
+PAPER = dict.fromkeys((name for name in EXPERIMENTS if name.startswith("paper_")), "official")
+PAPER["mvtec_readme"] = "lab"
+
+
+@pytest.mark.parametrize("experiment", PAPER)
+def test_the_commands_in_a_studys_head_are_the_ones_that_make_and_publish_it(experiment: str):
+    path = conf_dir() / "experiment" / f"{experiment}.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert f"#   CFA_LAB_DATA=/data python -m cfa_lab experiment={experiment}\n" in text
+    (command,) = re.findall(r"# +python -m cfa_lab report (.*?)(?:\n|\\)", text)
+    folder = OmegaConf.load(path).hydra.sweep.dir
+    assert folder == f"multirun/{experiment}"
+    assert command.split() == [
+        *(folder, "--output", f"experiments/results/{experiment}", "--publish")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -166,3 +166,16 @@ def test_impossible_values_are_refused_before_anything_is_written(tmp_path: Path
 def test_a_chosen_category_is_written_alone(tmp_path: Path):
     write_small(tmp_path / "toy", categories=("weave",))
     assert sorted(p.name for p in (tmp_path / "toy").iterdir()) == [write.MANIFEST, "weave"]
+
+
+def test_a_toy_set_may_bear_other_names(tmp_path: Path):
+    write_small(tmp_path / "mvtec", categories={"bottle": "gear", "screw": "gear"})
+    tables = [read_samples("mvtec", tmp_path / "mvtec", name) for name in ("bottle", "screw")]
+    assert {s.defect for s in tables[0].test} == {"good", *DEFECTS["gear"]}
+    first, second = (table.absolute(table.train[0].path).read_bytes() for table in tables)
+    assert first != second
+    write_small(tmp_path / "mvtec", categories={"bottle": "gear", "screw": "gear"})
+    with pytest.raises(UserError, match="other parameters"):
+        write_small(tmp_path / "mvtec", categories={"bottle": "gear", "screw": "hide"})
+    with pytest.raises(UserError, match="zebra cannot be drawn"):
+        write_small(tmp_path / "new", categories={"bottle": "zebra"})

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def write_toy(
     *,
     seed: int = 0,
     size: int = 192,
-    categories: tuple[str, ...] = TOY_CATEGORIES,
+    categories: Mapping[str, str] | tuple[str, ...] = TOY_CATEGORIES,
     num_train: int = 24,
     num_good: int = 12,
     num_defects: int = 6,
@@ -38,19 +38,23 @@ def write_toy(
     `num_defects` images of each kind of defect, with masks. Equal arguments give equal bytes, and a
     picture depends on `seed`, `size`, its category, kind and number only. The set appears at once
     when it is complete; one that is there already with the same arguments is left alone, so
-    processes may race. Raises `UserError` rather than touch a folder that holds anything else.
+    processes may race. `categories` may also map names of one's own to what is drawn under them: a
+    rehearsal for data that are not at hand. Raises `UserError` rather than touch a folder that holds
+    anything else.
     """
+    named = isinstance(categories, Mapping)
+    scenes = dict(categories) if named else {category: category for category in categories}
     manifest = {
         "format": "cfa_lab toy set",
         "version": TOY_VERSION,
         "seed": seed,
         "size": size,
-        "categories": list(categories),
+        "categories": scenes if named else list(scenes),
         "num_train": num_train,
         "num_good": num_good,
         "num_defects": num_defects,
     }
-    _check(manifest)
+    _check(manifest, scenes.values())
     root = root.absolute()
     # Beside the root, so that the last step is a rename within one file system.
     draft = root.with_name(f".{root.name}.{uuid4().hex}")
@@ -58,8 +62,8 @@ def write_toy(
         if _is_finished(root, manifest):
             return
         draft.mkdir(parents=True)
-        for category in categories:
-            _write_category(draft / category, category, manifest)
+        for category, scene in scenes.items():
+            _write_category(draft / category, category, scene, manifest)
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         _move(draft, root, manifest)
     except OSError as error:
@@ -68,9 +72,9 @@ def write_toy(
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _check(manifest: dict[str, Any]) -> None:
-    unknown = sorted({*manifest["categories"]} - {*TOY_CATEGORIES})
-    if unknown or not manifest["categories"]:
+def _check(manifest: dict[str, Any], scenes: Collection[str]) -> None:
+    unknown = sorted({*scenes} - {*TOY_CATEGORIES})
+    if unknown or not scenes:
         raise UserError(
             f"toy categories {', '.join(unknown) or '(none)'} cannot be drawn; choose from "
             f"{', '.join(TOY_CATEGORIES)}"
@@ -115,21 +119,21 @@ def _move(draft: Path, root: Path, manifest: dict[str, Any]) -> None:
             raise
 
 
-def _write_category(folder: Path, category: str, manifest: dict[str, Any]) -> None:
-    for split, defect, number in _plan(category, manifest):
+def _write_category(folder: Path, category: str, scene: str, manifest: dict[str, Any]) -> None:
+    for split, defect, number in _plan(scene, manifest):
         key = [manifest["seed"], crc32(f"{category}/{split}/{defect}".encode()), number]
-        picture = render(category, manifest["size"], key, None if defect == "good" else defect)
+        picture = render(scene, manifest["size"], key, None if defect == "good" else defect)
         _save(picture.pixels, folder / split / defect / f"{number:03d}.png")
         if defect != "good":
             mask = picture.mask.astype(np.uint8) * 255
             _save(mask, folder / "ground_truth" / defect / f"{number:03d}_mask.png")
 
 
-def _plan(category: str, manifest: dict[str, Any]) -> Iterator[tuple[str, str, int]]:
+def _plan(scene: str, manifest: dict[str, Any]) -> Iterator[tuple[str, str, int]]:
     """Split, defect and number of each image of a category."""
     yield from (("train", "good", number) for number in range(manifest["num_train"]))
     yield from (("test", "good", number) for number in range(manifest["num_good"]))
-    for defect in DEFECTS[category]:
+    for defect in DEFECTS[scene]:
         yield from (("test", defect, number) for number in range(manifest["num_defects"]))
 
 
