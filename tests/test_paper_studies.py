@@ -1,4 +1,4 @@
-"""The paper's studies from command to published tables: a rehearsal on toy images with MVTec's names.
+"""The paper's studies from command to published tables: a rehearsal on toy images.
 
 With random weights and images of 64 pixels the numbers mean nothing; what counts is that nobody has
 to edit a study to run the real thing.
@@ -27,7 +27,7 @@ ONE_EPOCH = "trainer.epochs=1"
 
 REHEARSALS = {
     "paper_table2": ([*CROPPED, ONE_EPOCH], 15, ["mvtec.md"]),
-    "paper_table3": (["image.size=64", ONE_EPOCH], 30, ["mvtec.md"]),
+    "paper_table3": ([*CROPPED, ONE_EPOCH], 30, ["mvtec.md"]),
     "paper_table5": ([*CROPPED], 120, ["mvtec.md", "radius.svg"]),
     "paper_table6": ([*CROPPED, ONE_EPOCH], 60, ["mvtec.md"]),
     "paper_table7": ([*CROPPED, ONE_EPOCH], 45, ["mvtec.md"]),

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Container, Mapping, Sequence
 
-from cfa_lab.results.collect import Study
+from cfa_lab.results.collect import Cells, Study
 from cfa_lab.results.findings import Table, metric_name
 from cfa_lab.results.settings import show
-from cfa_lab.results.statistics import LEAST_CASES, Difference, Summary
+from cfa_lab.results.statistics import LEAST_CASES, MOST_COMPARED, Difference, Summary, compare
 
 MACRO = "mean"
 """What the row of means over categories is called."""
@@ -108,6 +108,37 @@ def differences_table(differences: Mapping[str, Sequence[Difference]]) -> str:
         f"category); here there are {' to '.join(map(str, cases[:: max(1, len(cases) - 1)]))}. "
         f"Tests are in differences.csv.\n\n{table(names, rows)}\n"
     )
+
+
+def category_differences(study: Study, baseline: str) -> str:
+    """Each category by itself: settings minus the baseline over pairs of seeds; empty for one."""
+    others = [setting for setting in study.settings if setting != baseline][:MOST_COMPARED]
+    if len(study.categories) < 2 or not others:
+        return ""
+    parts = [
+        f"Settings minus {baseline} in each category: percentage points over pairs of seeds, with "
+        f"95 % interval; bold where it leaves 0 out and there are {LEAST_CASES} or more pairs. "
+        "What holds in one category is said of that category alone.\n"
+    ]
+    for metric in main_metrics(study.metrics):
+        cells = study.cells(metric)
+        rows = [
+            [other, *(_difference(cells, other, baseline, place) for place in study.categories)]
+            for other in others
+        ]
+        parts.append(f"{metric_name(metric)}\n\n{table(['setting', *study.categories], rows)}\n")
+    return "\n".join(parts)
+
+
+def _difference(cells: Cells, a: str, b: str, category: str) -> str:
+    alone = {
+        setting: {category: cells[setting][category]} if category in cells[setting] else {}
+        for setting in (a, b)
+    }
+    found = compare(alone, a, b)
+    if found is None:
+        return ""
+    return points(found) if found.verdict == "inconclusive" else f"**{points(found)}**"
 
 
 def grid(found: Table, places: Sequence[str], **signs: str) -> list[list[str]]:

@@ -13,7 +13,7 @@ from cfa_lab.results.collect import Run, Study
 from cfa_lab.results.costs import ROOT_ALPHA, sqrt_alpha, times
 from cfa_lab.results.findings import Comparison, metric_name
 from cfa_lab.results.hyperspheres import some_runs
-from cfa_lab.results.markdown import MACRO, main_metrics
+from cfa_lab.results.markdown import MACRO, category_differences, main_metrics
 from cfa_lab.results.mvtec import mvtec_tables
 from cfa_lab.results.plots import Dot, DotPanel, dots_svg, lines_svg
 from cfa_lab.results.tables import write_tables
@@ -33,6 +33,7 @@ def publish(study: Study, comparisons: Sequence[Comparison], output: Path) -> li
     written = write_tables(study, comparisons, output, latex=False)
     texts = {
         "cost.md": times(study),
+        "categories.md": category_differences(study, comparisons[0].baseline),
         "metrics.svg": _metrics(study, comparisons),
         "differences.svg": _differences(study, comparisons),
         "radius.svg": _radius(study),

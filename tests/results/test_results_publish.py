@@ -46,7 +46,7 @@ def test_a_repository_gets_tables_and_plots_without_paths_wherever_the_runs_lie(
         publish(write_evaluated_study(tmp_path / p / "runs")) for p in ("one", "two/deeper")
     )
     assert one.keys() == {
-        *("tables.md", "summary.csv", "differences.csv", "cost.md"),
+        *("tables.md", "summary.csv", "differences.csv", "cost.md", "categories.md"),
         *("metrics.svg", "differences.svg", "radius.svg", "epochs.svg"),
     }
     assert one == two
@@ -62,6 +62,16 @@ def test_tables_say_what_bank_and_radius_became_and_what_choosing_epochs_would_g
     assert "| loss.K=1 | 64 x 10 | 0.00256 | 400 | 0.399 | 317 (6 of 6 runs) |" in tables
     assert "| loss.K=1 | -1.00 [-1.00, -1.00] |" in tables
     assert "| A minus B |" not in tables and "| minus loss.K=1 | image AUROC |" in tables
+
+
+def test_each_category_is_compared_by_itself_and_six_pairs_of_seeds_support_it(tmp_path: Path):
+    few = publish(write_study(tmp_path / "few" / "runs", seeds=5, gain=0.02))["categories.md"]
+    many = publish(write_study(tmp_path / "many" / "runs", seeds=6, gain=0.02))["categories.md"]
+    assert few.count("| setting | category0 | category1 | category2 |") == 5
+    (row,) = {line for line in few.splitlines() if line.startswith("| loss.K=3")}
+    assert row.count("[+") == 3 and "**" not in row
+    (row,) = {line for line in many.splitlines() if line.startswith("| loss.K=3")}
+    assert row.count("**+") == 3
 
 
 def test_plots_are_drawings_of_their_own_for_light_and_dark(tmp_path: Path):

@@ -39,8 +39,8 @@ def write_toy(
     picture depends on `seed`, `size`, its category, kind and number only. The set appears at once
     when it is complete; one that is there already with the same arguments is left alone, so
     processes may race. `categories` may also map names of one's own to what is drawn under them: a
-    rehearsal for data that are not at hand. Raises `UserError` rather than touch a folder that holds
-    anything else.
+    rehearsal for data that are not at hand. Raises `UserError` rather than touch a folder that
+    holds anything else.
     """
     named = isinstance(categories, Mapping)
     scenes = dict(categories) if named else {category: category for category in categories}
