@@ -1,10 +1,9 @@
 """What settings cost, and what became of their radius: the other half of a choice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -160,7 +159,9 @@ def _crossing(trained: Sequence[Training]) -> str:
     return f"{median(crossed):g} ({len(crossed)} of {len(limited)} runs)"
 
 
-def _timing(runs: Sequence[Run], part: str, per: Any, *, times: float = 1.0) -> str:
+def _timing(
+    runs: Sequence[Run], part: str, per: Callable[[Run], float], *, times: float = 1.0
+) -> str:
     values = [
         times * seconds / per(run)
         for run in runs
@@ -169,7 +170,12 @@ def _timing(runs: Sequence[Run], part: str, per: Any, *, times: float = 1.0) -> 
     ]
     if not values:
         return ""
-    return f"{median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+    middle, low, high = map(_rounded, (median(values), min(values), max(values)))
+    return f"{middle} ({low} to {high})"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _num_steps(run: Run) -> int:

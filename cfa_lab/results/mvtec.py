@@ -76,8 +76,9 @@ def _values(found: Comparison, places: Sequence[str]) -> list[str]:
 
 
 def _name(study: Study, setting: str) -> str:
-    """A backbone's usual name where backbones are all that varies."""
-    if study.keys != ["backbone.name"]:
+    """The backbone's usual name where nothing else varies."""
+    if study.keys not in ([], ["backbone.name"]):
         return setting
-    backbone = str(study.values(setting)["backbone.name"])
+    run = next(run for run in study.runs if run.setting == setting)
+    backbone = str(run.config.get("backbone.name"))
     return NAMES.get(backbone, backbone)

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
             study, comparisons, options.output, num_pictures=options.pictures, title=options.title
         )
     for kind, number in sorted(Counter(left.kind for left in study.left_out).items()):
-        print(f"{number} {kind}, named in the report")
+        print(f"{number} {kind}, {'not counted' if options.publish else 'named in the report'}")
     for path in files:
         print(path)
     if not options.publish and not has_pyarrow():

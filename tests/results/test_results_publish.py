@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -179,6 +180,9 @@ def test_mvtecs_categories_make_the_tables_of_a_readme(tmp_path: Path):
         run.unlink()
     text = publish(tmp_path / "runs")["mvtec.md"]
     assert "| Zipper | 0.900 |  |" in text and "| **Average** | **0.900** |  |" in text
+    for run in (tmp_path / "runs").glob("wide_resnet50-*"):
+        shutil.rmtree(run)
+    assert "| Category | ResNet-18 |" in publish(tmp_path / "runs")["mvtec.md"]
 
 
 def test_a_study_of_other_categories_has_no_such_tables(tmp_path: Path):
