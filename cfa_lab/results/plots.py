@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from cfa_lab.results.charts import HEIGHT, NUM_COLOURS, WIDTH, colour_class, short, span, ticks
 
-LETTER = 6.0
+LETTER = 6.4
 """Width of a letter, about: nothing measures text where the file is written."""
 LINE = 14
 MARGIN = 14
