@@ -13,7 +13,7 @@ from cfa_lab.results.gallery import choose_pictures
 from cfa_lab.results.page import write_page
 from cfa_lab.results.publish import publish
 from cfa_lab.results.selection import Search, check_search
-from cfa_lab.results.settings import has_value
+from cfa_lab.results.settings import USUAL, has_value
 from cfa_lab.results.statistics import best_setting, compare_all
 from cfa_lab.results.tables import has_pyarrow, summarise, write_results, write_tables
 
@@ -79,15 +79,16 @@ def compare_settings(study: Study, *, baseline: str, search: Search) -> list[Com
 
 
 def choose_baseline(study: Study, text: str | None) -> str:
-    """The setting of this name, or the one that has these values; without a text the first with
-    most categories.
+    """The setting of this name, or the one that has these values; without a text the usual one, or
+    else the first, of those with most categories.
 
     The values may be of any key, not only of those in names. Raises UserError where no setting has
     them, or several do.
     """
     if text is None:
         counts = Counter(setting for setting, _ in {(r.setting, r.category) for r in study.runs})
-        return max(study.settings, key=lambda setting: counts[setting])  # the first of equals
+        most = [s for s in study.settings if counts[s] == max(counts.values())]
+        return USUAL if USUAL in most else most[0]
     if text in study.settings:
         return text
     configs = {run.setting: run.config for run in study.runs}
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline",
         metavar="SETTING",
         help="what many settings are compared with, such as 'loss.K=3'; "
-        "default: the first with most categories",
+        "default: the usual one, or else the first, of those with most categories",
     )
     parser.add_argument(
         "--search-categories",

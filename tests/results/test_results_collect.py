@@ -200,6 +200,13 @@ def test_a_baseline_is_named_by_any_of_its_values(tmp_path: Path, text: str, set
     assert choose_baseline(collect([cases_study(tmp_path)]), text) == setting
 
 
+def test_the_usual_setting_is_the_baseline_where_it_has_as_many_categories_as_any(tmp_path: Path):
+    assert choose_baseline(collect([cases_study(tmp_path)]), None) == "usual"
+    config = {"dataset.name": "toy", "loss.J": 0, "loss.nu": 0.001}
+    write_run(tmp_path / "more", category="weave", config=config)
+    assert choose_baseline(collect([tmp_path]), None) == "loss.J=0"
+
+
 def test_a_baseline_that_several_settings_fit_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"'loss\.K=3' fits 4 settings"):
         choose_baseline(collect([cases_study(tmp_path)]), "loss.K=3")
