@@ -144,6 +144,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--gamma-c", type=int, default=1, help="divides the bank's entries")
     add_anomalib(parser)
     options = parser.parse_args(argv)
+    for name, gamma in (("--gamma-d", options.gamma_d), ("--gamma-c", options.gamma_c)):
+        if gamma < 1:
+            raise UserError(f"{name} is {gamma}; allowed: 1 (nothing left out) or more")
     if options.anomalib and (options.gamma_d, options.gamma_c) != (1, 1):
         raise UserError(
             "--anomalib has nothing to compare with --gamma-d or --gamma-c; leave one out"

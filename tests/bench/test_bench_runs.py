@@ -78,9 +78,11 @@ def test_bench_predict_measures_a_compressed_detector_too(tmp_path: Path):
     assert report["results"]["exact, batch 1"]["differs"] < 1e-3
 
 
-def test_bench_predict_compares_anomalib_uncompressed_only(tmp_path: Path):
+def test_bench_predict_refuses_what_it_cannot_compare(tmp_path: Path):
     with pytest.raises(UserError, match="--gamma-c"):
         predict.main(["--anomalib", str(tmp_path), "--gamma-c", "2"])
+    with pytest.raises(UserError, match="--gamma-d is 0"):
+        predict.main(["--gamma-d", "0"])
 
 
 @pytest.mark.slow
