@@ -50,7 +50,7 @@ def patch_distances(
     detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
 ) -> PatchDistances:
     """Search the two nearest entries of every patch that shows a part of an image, in one pass."""
-    search = NeighbourSearch(detector.bank, precision="fast")  # finds what the exact one does
+    search = NeighbourSearch(detector.bank)
     k = min(2, len(detector.bank))
     nearest, entries, kinds = [], [], []
     for sample, inputs in inputs_of_images(extractor, table, samples):

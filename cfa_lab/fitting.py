@@ -14,7 +14,7 @@ from cfa_lab.config import Settings, load_settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.memory_bank import bank_maker
-from cfa_lab.method.pyramid import StoredLevel, pool, select
+from cfa_lab.method.pyramid import StoredLevel, pool, select, take
 from cfa_lab.parts import make_descriptor, make_loss, make_optimizer, make_scoring
 from cfa_lab.training import (
     BANK_EPOCH,
@@ -23,7 +23,6 @@ from cfa_lab.training import (
     Observer,
     Row,
     seeded_batches,
-    take,
     train,
 )
 

@@ -83,7 +83,11 @@ def make_optimizer(
     values = settings.optimizer
     parameters = [p for p in (descriptor.weight, descriptor.bias, radius) if p.requires_grad]
     return torch.optim.AdamW(
-        parameters, lr=values.lr, weight_decay=values.weight_decay, amsgrad=values.amsgrad
+        parameters,
+        lr=values.lr,
+        weight_decay=values.weight_decay,
+        amsgrad=values.amsgrad,
+        fused=True,
     )
 
 

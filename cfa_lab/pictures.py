@@ -40,8 +40,10 @@ def draw_figures(
     """Draw a run's figures into `folder`; returns the panels for trackers, and the files.
 
     Cases are `num_each` worst false positives, worst misses and typical images; their test images
-    are opened again here. All heat maps share one colour scale.
+    are opened again here. All heat maps share one colour scale. `num_each` of 0 draws nothing.
     """
+    if not num_each:
+        return [], []
     folder.mkdir(exist_ok=True)
     low, high = _colour_range(result.images)
     panels: list[Panel] = []

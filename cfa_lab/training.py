@@ -12,9 +12,11 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.memory_bank import BankMaker
-from cfa_lab.method.neighbours import NeighbourSearch
-from cfa_lab.method.pyramid import StoredLevel, select
-from cfa_lab.method.threads import side_by_side
+from cfa_lab.method.precision import multiplies_faster_in_bf16
+from cfa_lab.method.projection import ProjectedBank
+from cfa_lab.method.pyramid import StoredLevel
+from cfa_lab.method.step import AutogradStep, Gradients, Portion, Step
+from cfa_lab.method.step_cpu import CpuStep
 from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 Row = dict[str, float]
@@ -22,9 +24,6 @@ Row = dict[str, float]
 
 Batches = Sequence[np.ndarray]
 """Image indices, one array a batch."""
-
-Portion = tuple[np.ndarray, float]
-"""Some image indices of a batch, and their share of it."""
 
 BANK_EPOCH = -1
 """Number of the pass that builds the memory bank, before epoch 0."""
@@ -78,14 +77,6 @@ def seeded_batches(
     return [order[start : start + size] for start in range(0, stop, size)]
 
 
-def take(levels: Sequence[StoredLevel], index: np.ndarray, like: Tensor) -> list[Tensor]:
-    """The batch (b, c_l, h_l, w_l) of a stored pyramid, in `like`'s dtype, on its device."""
-    return [
-        select(level, index).to(like).contiguous(memory_format=torch.channels_last)
-        for level in levels
-    ]
-
-
 def train(
     fit: Fit,
     levels: Sequence[StoredLevel],
@@ -99,15 +90,15 @@ def train(
     """Train the descriptor, and the radius where it is learned, on pooled maps (n, c_l, h_l, w_l).
 
     Starts at `fit.next_epoch` and returns the history from there. The memory bank never changes
-    (authors' code), or `refresh` makes it anew after each epoch; `precision` is that of the search.
-    Raises UserError at a loss that is not finite, with its step.
+    (authors' code), or `refresh` makes it anew after each epoch; `precision` is that of the
+    descriptor's products. Raises UserError at a loss that is not finite, with its step.
     """
-    search = NeighbourSearch(fit.bank, precision=precision)
+    gradients = _step(fit, loss, precision).gradients
     history: list[Row] = []
     for epoch, batches in enumerate(epochs):
         if epoch < fit.next_epoch:
             continue
-        steps = _epoch_steps(fit, search, loss, levels, batches)
+        steps = _epoch_steps(fit, gradients, levels, batches)
         for step, values in enumerate(_read(steps), fit.next_step):
             row: Row = dict(zip(HISTORY_COLUMNS, (epoch, step, *values), strict=True))
             if not math.isfinite(row["train/loss"]):
@@ -116,36 +107,40 @@ def train(
             observer.step(row)
         if refresh is not None:
             fit.bank = refresh(fit.descriptor)
-            search = NeighbourSearch(fit.bank, precision=precision)
+            gradients = _step(fit, loss, precision).gradients
         fit.next_epoch, fit.next_step = epoch + 1, fit.next_step + len(batches)
         observer.epoch(fit)
     return history
 
 
+def _step(fit: Fit, loss: HypersphereLoss, precision: str) -> Step:
+    """The fastest way to take a step where the fit is.
+
+    Where bf16 products gain, they always propose neighbours; `fast` also describes with them.
+    """
+    if fit.bank.device.type != "cpu":
+        return AutogradStep(fit.descriptor, fit.radius, fit.bank, loss)
+    gains = fit.bank.dtype == torch.float32 and multiplies_faster_in_bf16(fit.bank.device)
+    bank = ProjectedBank(fit.bank, rounded=gains)
+    return CpuStep(fit.descriptor, fit.radius, bank, loss, rounded=gains and precision == "fast")
+
+
 def _epoch_steps(
     fit: Fit,
-    search: NeighbourSearch,
-    loss: HypersphereLoss,
+    gradients: Callable[[Sequence[StoredLevel], Sequence[Portion]], Gradients],
     levels: Sequence[StoredLevel],
     batches: Batches,
 ) -> Iterator[Tensor]:
     """Run the steps of one epoch; yields each one's numbers (6,) on the device."""
-    trained = [p for group in fit.optimizer.param_groups for p in group["params"]]
     for index in batches:
         radius = fit.radius.detach().clone()
-
-        def work(portion: Portion) -> tuple[Tensor, Sequence[Tensor]]:
-            part, share = portion
-            phi = fit.descriptor(take(levels, part, fit.descriptor.weight)).flatten(0, 1)
-            terms = loss(search.squared_distances(phi, loss.num_neighbours), fit.radius)
-            return share * terms.numbers, torch.autograd.grad(share * terms.total, trained)
-
-        portions = _portions(index, levels, fit.descriptor.weight)
-        done = side_by_side(work, portions, pool="steps")
-        for parameter, *grads in zip(trained, *(grads for _, grads in done), strict=True):
-            parameter.grad = sum(grads[1:], start=grads[0])
+        fit.optimizer.zero_grad()  # frees the last ones
+        found = gradients(levels, _portions(index, levels, fit.descriptor.weight))
+        fit.descriptor.weight.grad, fit.descriptor.bias.grad = found.weight, found.bias
+        if fit.radius.requires_grad:
+            fit.radius.grad = found.radius
         fit.optimizer.step()
-        attraction, repulsion, *active = torch.stack([numbers for numbers, _ in done]).sum(0)
+        attraction, repulsion, *active = found.numbers
         yield torch.stack([attraction + repulsion, attraction, repulsion, radius, *active])
 
 

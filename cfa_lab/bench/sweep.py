@@ -31,7 +31,8 @@ def run_bench_sweep(
 
     Beside it stands the literal procedure: one setting is run for one epoch and scaled to all
     epochs and settings. Returns `setting` and `results`, each with `seconds` and `ratio`; the sweep
-    also with its `parts`: seconds of all runs together, and the `rest`: start-up, data, network.
+    also with its `parts`: seconds of all runs together, and the `rest`: start-up, data, network. No
+    figures are drawn (`evaluation.cases=0`).
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -93,7 +94,7 @@ def main(argv: list[str]) -> None:
         )
 
     show(
-        f"{report['setting']['num_settings']} settings, {options.epochs} epochs each",
+        f"{report['setting']['num_settings']} settings, {options.epochs} epochs each, no figures",
         report,
         {
             "seconds": lambda result: f"{result['seconds']:.1f}",

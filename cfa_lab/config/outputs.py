@@ -29,7 +29,7 @@ class Evaluation:
     diagnostics: int = MISSING
     """Test images whose patches tell how the hyperspheres are used; 0 looks at none."""
     cases: int = MISSING
-    """Images a group in the figures of worst and typical cases."""
+    """Images a group in the figures of worst and typical cases; 0 draws no figures at all."""
     maps: bool = MISSING
     """Write the score maps as float16 TIFF in the layout of MVTec's own evaluation."""
 

@@ -106,7 +106,8 @@ class Trainer:
     drop_last: bool = MISSING
     """Leave out an incomplete last batch (authors' code)."""
     precision: str = MISSING
-    """`exact`: float32 throughout; `fast`: bf16 products propose neighbours, float32 decides."""
+    """`exact`: every number that enters a result is float32 (bf16 may rule neighbours out, proven);
+    `fast`: the descriptor's products are taken in bf16 too, on CPUs that gain from it."""
     num_threads: int | None = MISSING
     """CPU threads; null takes all cores this process may use. Part of what fixes the last bits."""
 

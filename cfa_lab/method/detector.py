@@ -36,11 +36,10 @@ class Detector(nn.Module):
     def patch_scores(self, pyramid: Pyramid) -> Tensor:
         """Score the patches of one batch of pooled maps (b, c_l, h_l, w_l): (b, h, w), its device.
 
-        Image by image, so that a score never depends on what else was in the batch. The fast search
-        finds what the exact one does.
+        Image by image, so that a score never depends on what else was in the batch.
         """
         if self._search is None or self._search.bank is not self.bank:
-            self._search = NeighbourSearch(self.bank, precision="fast")
+            self._search = NeighbourSearch(self.bank)
         grid = patch_grid(pyramid)
         scores = []
         for i in range(len(pyramid[0])):

@@ -57,6 +57,14 @@ class HypersphereLoss:
         """How many nearest entries the loss looks at."""
         return self.K + self.J
 
+    def num_felt(self, radius: Tensor) -> int:
+        """How many nearest entries can make a difference at radius r (scalar): K, or all.
+
+        While r^2 <= alpha (with a minus), no distance is below r^2 - alpha, so nothing is repelled.
+        """
+        reaches = self.alpha_sign == "plus" or float(radius.detach().square()) > self.alpha
+        return self.num_neighbours if reaches else self.K
+
     def __call__(self, squared_distances: Tensor, radius: Tensor) -> LossTerms:
         """Loss of squared distances (..., K + J), ascending, at radius r (scalar)."""
         if squared_distances.shape[-1] != self.num_neighbours:

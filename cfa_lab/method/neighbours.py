@@ -1,5 +1,7 @@
 """The nearest memory-bank entries of patches: exact, in bounded memory, sparse in gradient."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method import neighbours_cpu, neighbours_plain, neighbours_triton
 from cfa_lab.method.filter import CandidateFilter, Neighbours
 from cfa_lab.method.precision import multiplies_faster_in_bf16
+from cfa_lab.method.projection import ProjectedBank
 
 __all__ = ["NeighbourSearch", "Neighbours"]
 
@@ -22,21 +25,21 @@ class NeighbourSearch:
     bank's own type, so none is negative or NaN, and they decide. Equal distances go to the lower
     index.
 
-    `precision`: `exact` takes the product in the bank's own type. `fast` takes it in bf16 where the
-    hardware gains (CPUs with AMX, CUDA); more candidates are then needed, and the neighbours are
-    the same. Elsewhere `fast` is `exact`.
+    The product is taken in bf16 where the hardware gains (CPUs with AMX, CUDA), else in the bank's
+    own type; the neighbours are the same.
     """
 
-    def __init__(self, bank: Tensor, *, precision: str = "exact"):
+    def __init__(self, bank: Tensor):
         self.bank = bank
-        rounded = precision == "fast" and _gains_from_rounding(bank)
-        self._filter = CandidateFilter(bank, rounded=rounded)
+        self.rounded = _gains_from_rounding(bank)
+        self._nearest: Callable[[Tensor, int], Neighbours]
         if bank.device.type == "cpu":
-            self._nearest = neighbours_cpu.nearest
-        elif rounded:
-            self._nearest = neighbours_triton.nearest
+            self._nearest = partial(
+                neighbours_cpu.nearest, ProjectedBank(bank, rounded=self.rounded)
+            )
         else:
-            self._nearest = neighbours_plain.nearest
+            way = neighbours_triton if self.rounded else neighbours_plain
+            self._nearest = partial(way.nearest, CandidateFilter(bank, rounded=self.rounded))
 
     @torch.no_grad()
     def nearest(self, queries: Tensor, k: int) -> Neighbours:
@@ -46,7 +49,7 @@ class NeighbourSearch:
                 f"{k} neighbours asked of a memory bank of {len(self.bank)} entries; "
                 "lower loss.K, loss.J or memory_bank.gamma_c"
             )
-        return self._nearest(self._filter, queries.contiguous(), k)
+        return self._nearest(queries.contiguous(), k)
 
     def squared_distances(self, queries: Tensor, k: int) -> Tensor:
         """Squared distances (q, k) to the k nearest entries, ascending, differentiable in queries.

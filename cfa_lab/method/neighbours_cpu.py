@@ -3,40 +3,55 @@
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 from torch import Tensor
 
-from cfa_lab.method.filter import CandidateFilter, Neighbours
+from cfa_lab.method import filter as candidate_filter
+from cfa_lab.method.compiled import as_array, compiled, narrow_up, widen
+from cfa_lab.method.filter import Neighbours
+from cfa_lab.method.projection import ProjectedBank
 from cfa_lab.method.threads import side_by_side
 
 LANES = 64
-"""Groups whose minima bound the k-th smallest key; a constant, so that they stay in registers."""
+"""Groups whose minima bound the k-th smallest value."""
+
+PARTS = 8
+"""Parts of each lane, with minima of their own, so that little is read again."""
 
 
-def nearest(bank_filter: CandidateFilter, queries: Tensor, k: int) -> Neighbours:
+def nearest(bank: ProjectedBank, queries: Tensor, k: int) -> Neighbours:
     """The k nearest entries of queries (q, d), block by block through one buffer a thread."""
-    indices = torch.empty(len(queries), k, dtype=torch.int64)
-    squared = torch.empty(len(queries), k, dtype=queries.dtype)
-    arrays = [bank_filter.half_norms.numpy(), bank_filter.bank.numpy()]
-    rounding = arrays[0].dtype.type(bank_filter.product_rounding)
+    found = Neighbours(
+        torch.empty(len(queries), k, dtype=torch.int64),
+        torch.empty(len(queries), k, dtype=queries.dtype),
+    )
+    entries, how = bank.bank.numpy(), rules(bank)
 
-    def search(queries: Tensor, indices: Tensor, squared: Tensor) -> None:
-        buffer: Tensor | None = None
-        for part, shifted in bank_filter.blocks(queries):
-            factors = bank_filter.as_factors(shifted)
-            slack = bank_filter.slack(shifted, factors)
-            buffer = factors.new_empty(len(factors), len(bank_filter)) if buffer is None else buffer
-            products = torch.mm(factors, bank_filter.factors.T, out=buffer[: len(factors)])
-            rows = (_readable(products), slack, queries[part], indices[part], squared[part])
-            _select(*(tensor.numpy() for tensor in rows), *arrays, rounding)
+    def search(queries: Tensor, *found: Tensor) -> None:
+        rows = max(1, candidate_filter.BLOCK_ELEMENTS // (len(bank) + 2 * queries.shape[1]))
+        buffer = bank.factors.new_empty(min(rows, len(queries)), len(bank))
+        for part in zip(*(tensor.split(rows) for tensor in (queries, *found)), strict=True):
+            errors, products = propose(bank, part[0] - bank.mean, buffer[: len(part[0])])
+            select_rows(*(as_array(tensor) for tensor in (products, errors, *part)), entries, *how)
 
-    _share_rows(search, queries, indices, squared)
-    return Neighbours(indices, squared)
+    share_rows(search, queries, *found)
+    return found
+
+
+def propose(bank: ProjectedBank, shifted: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """The errors (q, 2) of half squared distances (q, m), and these, in `out`; see the bank."""
+    factors, errors = bank.factors_of(shifted)
+    return errors, torch.mm(factors, bank.factors.T, out=out)
+
+
+def rules(bank: ProjectedBank) -> tuple[Any, ...]:
+    """The last arguments of `select_rows`: order, spared, rounding, margin, none."""
+    scalar, value = bank.bank.numpy().dtype.type, as_array(bank.factors).dtype.type
+    margin = 1 + 2 * (bank.bank.shape[1] + 4) * torch.finfo(bank.bank.dtype).eps
+    none = value(np.iinfo(value).max if bank.rounded else np.inf)
+    given = (scalar(bank.product_rounding), scalar(margin), none)
+    return bank.order.numpy(), bank.spared.numpy(), *given
 
 
 def gradient(queries: Tensor, bank: Tensor, indices: Tensor, grad: Tensor) -> Tensor:
@@ -46,104 +61,124 @@ def gradient(queries: Tensor, bank: Tensor, indices: Tensor, grad: Tensor) -> Te
     def pull(*rows: Tensor) -> None:
         _add_pulls(*(tensor.detach().numpy() for tensor in (*rows, bank)))
 
-    _share_rows(pull, queries, indices, grad, out)
+    share_rows(pull, queries, indices, grad, out)
     return out
 
 
-def _share_rows(work: Callable[..., None], *by_row: Tensor) -> None:
+def share_rows(work: Callable[..., None], *by_row: Tensor) -> None:
     """Work on equal shares of the rows side by side; rows never depend on each other."""
     shares = [rows.tensor_split(torch.get_num_threads()) for rows in by_row]
     with torch.no_grad():
         side_by_side(lambda share: work(*share), list(zip(*shares, strict=True)), pool="rows")
 
 
-def _readable(products: Tensor) -> Tensor:
-    """Products as numpy can hold them: numpy has no bf16, so those go by their bits."""
-    return products.view(torch.int16) if products.dtype == torch.bfloat16 else products
+@compiled
+def select_rows(
+    products, errors, queries, indices, squared, entries, order, spared, rounding, margin, none
+):
+    """Fill in the nearest entries of each row from approximate half squared distances.
 
-
-def _widen(context: Any, number: Any) -> Any:
-    """A float as it is; of a 16-bit integer, the float32 whose upper half it is (bf16)."""
-    if not isinstance(number, types.Integer):
-        return number(number), lambda context, builder, signature, values: values[0]
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        upper = builder.shl(builder.zext(values[0], ir.IntType(32)), ir.IntType(32)(16))
-        return builder.bitcast(upper, ir.FloatType())
-
-    return types.float32(number), generate
-
-
-_value: Any = intrinsic(_widen)
-
-
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-"""Sums may be taken in any order, so that they are vectorised; infinity and NaN keep their
-sense."""
-
-
-@_compiled
-def _select(products, slack, queries, indices, squared, half_norms, bank, rounding):
-    """Fill in the nearest entries of each row; see `CandidateFilter` for keys and slack.
-
-    A key may be off by `rounding` times its product, besides the slack. The entries are dealt out
-    to lanes. The k-th smallest lane minimum (of keys at their highest) is no less than the k-th
-    smallest, so with the slack on top it bounds the keys (at their lowest) of all that can be among
-    the nearest; only lanes that reach below it are looked at again.
+    They may be off by `rounding` times themselves, besides each row's error bound (which is
+    `spared` times `errors[row, 1]` lower for each entry). Entries are
+    dealt out to lanes. The k-th smallest lane minimum is no less than the k-th smallest value, so
+    it bounds, errors on top, the values of all that can be among the nearest; only lanes that reach
+    below it are looked at again. Of these entries, those at most the k-th minimum are compared
+    first; the k-th distance found then rules out most others. `margin` is what rounding may do to a
+    distance, `none` the largest value there is; `order` names the entry of each column. bf16 values
+    are compared by their bits, whose order is that of numbers from 0 on; negative ones (errors of a
+    distance near 0) come before all others.
     """
     num_rows, num_entries = products.shape
     k = indices.shape[1]
-    whole = num_entries - num_entries % LANES
-    highest = np.empty(LANES, half_norms.dtype)
-    lowest = np.empty(LANES, half_norms.dtype)
-    smallest = np.empty(k, half_norms.dtype)
+    stride = LANES * PARTS
+    whole = num_entries - num_entries % stride
+    parts = np.empty(stride, products.dtype)
+    lanes = np.empty(LANES, products.dtype)
+    smallest = np.empty(k, products.dtype)
+    within, first, others = np.empty((3, num_entries), np.int64)
     for row in range(num_rows):
-        product = products[row]
-        highest[:] = np.inf
-        lowest[:] = np.inf
-        for start in range(0, whole, LANES):
+        error, beyond = errors[row]
+        if not np.isfinite(error):
+            indices[row] = 0
+            squared[row] = np.nan
+            continue
+        product, query = products[row], queries[row]
+        own_indices, own_squared = indices[row], squared[row]
+        parts[:] = none
+        for start in range(0, whole, stride):
+            for part in range(stride):
+                value = product[start + part]
+                parts[part] = value if value < parts[part] else parts[part]
+        for part in range(num_entries - whole):
+            value = product[whole + part]
+            parts[part] = value if value < parts[part] else parts[part]
+        lanes[:] = parts[:LANES]
+        for start in range(LANES, stride, LANES):
             for lane in range(LANES):
-                value = _value(product[start + lane])
-                key, error = half_norms[start + lane] - value, rounding * abs(value)
-                highest[lane] = key + error if key + error < highest[lane] else highest[lane]
-                lowest[lane] = key - error if key - error < lowest[lane] else lowest[lane]
-        for lane in range(num_entries - whole):
-            value = _value(product[whole + lane])
-            key, error = half_norms[whole + lane] - value, rounding * abs(value)
-            highest[lane] = key + error if key + error < highest[lane] else highest[lane]
-            lowest[lane] = key - error if key - error < lowest[lane] else lowest[lane]
+                value = parts[start + lane]
+                lanes[lane] = value if value < lanes[lane] else lanes[lane]
 
-        smallest[:] = np.inf
+        smallest[:] = none
         for lane in range(LANES):
-            key = highest[lane]
-            if key < smallest[k - 1]:
+            value = lanes[lane]
+            if value < smallest[k - 1]:
                 place = k - 1
-                while place > 0 and smallest[place - 1] > key:
+                while place > 0 and smallest[place - 1] > value:
                     smallest[place] = smallest[place - 1]
                     place -= 1
-                smallest[place] = key
-        bound = smallest[k - 1] + slack[row]
+                smallest[place] = value
+        kth = smallest[k - 1]
+        bound = none
+        if kth < none:
+            value = widen(kth) if kth > 0 else errors.dtype.type(0)
+            reach = (value * (1 + rounding) + 2 * error) * margin
+            bound = narrow_up(reach * (1 + 2 * rounding), none)
 
-        indices[row] = 0
-        squared[row] = np.nan
-        num_found = 0
-        query = queries[row]
+        num_within = 0
         for lane in range(LANES):
-            if lowest[lane] <= bound:
-                for entry in range(lane, num_entries, LANES):
-                    value = _value(product[entry])
-                    if half_norms[entry] - value - rounding * abs(value) <= bound:
-                        centre = bank[entry]
-                        distance = half_norms.dtype.type(0)
-                        for j in range(query.shape[0]):
-                            difference = query[j] - centre[j]
-                            distance += difference * difference
-                        num_found = _insert(indices[row], squared[row], num_found, entry, distance)
+            if lanes[lane] <= bound:
+                for part in range(lane, stride, LANES):
+                    if parts[part] <= bound:
+                        for entry in range(part, num_entries, stride):
+                            within[num_within] = entry
+                            num_within += product[entry] <= bound
+        num_first, num_others = 0, 0
+        for i in range(num_within):
+            entry = within[i]
+            first[num_first] = entry
+            others[num_others] = entry
+            num_first += product[entry] <= kth
+            num_others += product[entry] > kth
+
+        own_indices[:] = 0
+        own_squared[:] = np.nan
+        num_found = 0
+        for i in range(num_first):
+            entry = order[first[i]]
+            distance = _distance(query, entries, entry)
+            num_found = _insert(own_indices, own_squared, num_found, entry, distance)
+        limit = own_squared[k - 1] * margin
+        for i in range(num_others):
+            column = others[i]
+            value = widen(product[column])
+            own_error = error - beyond * spared[column]
+            if not 2 * (value - rounding * abs(value) - own_error) > limit:
+                entry = order[column]
+                distance = _distance(query, entries, entry)
+                num_found = _insert(own_indices, own_squared, num_found, entry, distance)
+                limit = own_squared[k - 1] * margin
 
 
-@_compiled
+@compiled
+def _distance(query, entries, entry):
+    distance = query.dtype.type(0)
+    for j in range(query.shape[0]):
+        difference = query[j] - entries[entry, j]
+        distance += difference * difference
+    return distance
+
+
+@compiled
 def _insert(indices, squared, num_found, entry, distance):
     """Put an entry in its place among the k nearest so far; returns how many there are now."""
     k = indices.shape[0]
@@ -164,7 +199,7 @@ def _insert(indices, squared, num_found, entry, distance):
     return num_found
 
 
-@_compiled
+@compiled
 def _add_pulls(queries, indices, grad, out, bank):
     for row in range(queries.shape[0]):
         query, result = queries[row], out[row]

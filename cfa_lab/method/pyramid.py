@@ -65,6 +65,8 @@ def patch_grid(pyramid: Pyramid) -> tuple[int, int]:
 def select(level: StoredLevel, index: np.ndarray | slice) -> Tensor:
     """Some images of a stored level (n, c, h, w)."""
     if isinstance(level, Tensor):
+        if isinstance(index, np.ndarray) and len(index) == 1:
+            index = slice(int(index[0]), int(index[0]) + 1)  # a view
         if isinstance(index, np.ndarray):
             return level[torch.from_numpy(index).to(level.device)]
         return level[index]
@@ -72,3 +74,11 @@ def select(level: StoredLevel, index: np.ndarray | slice) -> Tensor:
     if isinstance(images, Tensor):
         return images
     return torch.from_numpy(np.array(images))  # a copy, since memory maps are read-only
+
+
+def take(levels: Sequence[StoredLevel], index: np.ndarray, like: Tensor) -> list[Tensor]:
+    """The batch (b, c_l, h_l, w_l) of a stored pyramid, in `like`'s dtype, on its device."""
+    return [
+        select(level, index).to(like).contiguous(memory_format=torch.channels_last)
+        for level in levels
+    ]

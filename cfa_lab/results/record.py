@@ -14,7 +14,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
 
 SCHEMA = 1
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 """Raised whenever a number could change for the same configuration; part of every run key."""
 
 PACKAGES = (

@@ -14,7 +14,7 @@ def test_contestants_train_to_the_same_losses_and_have_ratios():
     assert results["reference"]["ratio"] == 1
     assert all(len(result["losses"]) == 3 for result in results.values())
     assert results["exact"]["loss_difference"] < 1e-4
-    assert results["fast"]["losses"] == results["exact"]["losses"]
+    assert results["fast"]["loss_difference"] < 1e-2
 
 
 @pytest.mark.slow

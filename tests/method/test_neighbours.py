@@ -10,16 +10,17 @@ from cfa_lab.method import filter as candidate_filter
 from cfa_lab.method import neighbours, neighbours_cpu, neighbours_plain, neighbours_triton
 from cfa_lab.method.filter import CandidateFilter, Neighbours
 from cfa_lab.method.neighbours import NeighbourSearch
+from cfa_lab.method.projection import ProjectedBank
 
 Way = Callable[[torch.Tensor, torch.Tensor, int], Neighbours]
 
 
 def compiled(queries: torch.Tensor, bank: torch.Tensor, k: int) -> Neighbours:
-    return neighbours_cpu.nearest(CandidateFilter(bank, rounded=False), queries, k)
+    return neighbours_cpu.nearest(ProjectedBank(bank, rounded=False), queries, k)
 
 
 def compiled_bf16(queries: torch.Tensor, bank: torch.Tensor, k: int) -> Neighbours:
-    return neighbours_cpu.nearest(CandidateFilter(bank, rounded=True), queries, k)
+    return neighbours_cpu.nearest(ProjectedBank(bank, rounded=True), queries, k)
 
 
 def plain(queries: torch.Tensor, bank: torch.Tensor, k: int) -> Neighbours:
@@ -139,14 +140,13 @@ def test_the_number_of_threads_changes_no_bit():
     assert torch.equal(one.squared_distances, three.squared_distances)
 
 
-def test_fast_asks_for_rounded_products_only_where_they_gain(monkeypatch):
+def test_products_are_rounded_only_where_that_gains(monkeypatch):
     bank = torch.randn(20, 4)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert NeighbourSearch(bank, precision="fast")._filter.rounded
-    assert not NeighbourSearch(bank)._filter.rounded
-    assert not NeighbourSearch(bank.double(), precision="fast")._filter.rounded
+    assert NeighbourSearch(bank).rounded
+    assert not NeighbourSearch(bank.double()).rounded
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert not NeighbourSearch(bank, precision="fast")._filter.rounded
+    assert not NeighbourSearch(bank).rounded
 
 
 @given(
