@@ -11,11 +11,18 @@ PASSES = 5
 """Times the patch features cross memory: written, read by search and gradient, and back."""
 
 
-def floor_of(channels: Sequence[int], size: tuple[int, int], *, rounded: bool) -> dict[str, Any]:
+def floor_of(
+    channels: Sequence[int],
+    size: tuple[int, int],
+    *,
+    rounded: bool,
+    descriptor_rounded: bool = False,
+) -> dict[str, Any]:
     """Seconds per image of what a step cannot do without, each measured with torch as it is.
 
     `search`: the product of all patches with all entries (in bf16 where `rounded`); `descriptor`:
-    each level's product forward and for the weight gradient, at its own resolution; `bytes`: the
+    each level's product forward and for the weight gradient, at its own resolution, in bf16 where
+    `descriptor_rounded`; `bytes`: the
     patch features, copied `PASSES / 2` times. Selection, upsampling and loss are not in it.
     """
     dimension = sum(channels)
@@ -26,8 +33,9 @@ def floor_of(channels: Sequence[int], size: tuple[int, int], *, rounded: bool) -
     search = _seconds(lambda: factors @ factors.T)
     descriptor = 0.0
     for count, (height, width) in zip(channels, grids, strict=True):
-        level, out = torch.randn(height * width, count), torch.randn(height * width, dimension)
-        weight = torch.randn(dimension, count)
+        shapes = ((height * width, count), (height * width, dimension), (dimension, count))
+        dtype = torch.bfloat16 if descriptor_rounded else torch.float32
+        level, out, weight = (torch.randn(*shape).to(dtype) for shape in shapes)
         descriptor += _seconds(lambda x=level, w=weight: x @ w.T)
         descriptor += _seconds(lambda x=level, g=out: x.T @ g)
     target = torch.empty_like(phi)

@@ -79,14 +79,14 @@ def select_rows(
     """Fill in the nearest entries of each row from approximate half squared distances.
 
     They may be off by `rounding` times themselves, besides each row's error bound (which is
-    `spared` times `errors[row, 1]` lower for each entry). Entries are
-    dealt out to lanes. The k-th smallest lane minimum is no less than the k-th smallest value, so
-    it bounds, errors on top, the values of all that can be among the nearest; only lanes that reach
-    below it are looked at again. Of these entries, those at most the k-th minimum are compared
-    first; the k-th distance found then rules out most others. `margin` is what rounding may do to a
-    distance, `none` the largest value there is; `order` names the entry of each column. bf16 values
-    are compared by their bits, whose order is that of numbers from 0 on; negative ones (errors of a
-    distance near 0) come before all others.
+    `spared` times `errors[row, 1]` lower for each entry). Entries are dealt out to lanes. The k-th
+    smallest lane minimum is no less than the k-th smallest value, so it bounds, errors on top, the
+    values of all that can be among the nearest; only lanes that reach below it are looked at again.
+    Of these entries, those at most the k-th minimum are compared first; the k-th distance found
+    then rules out most others. `margin` is what rounding may do to a distance, `none` the largest
+    value there is; `order` names the entry of each column. bf16 values are compared by their bits,
+    whose order is that of numbers from 0 on; negative ones (errors of a distance near 0) come
+    before all others.
     """
     num_rows, num_entries = products.shape
     k = indices.shape[1]

@@ -37,9 +37,9 @@ class ProjectedBank:
 
     `rounded` takes factors and product in bf16. The leading components then enter as sums of two
     bf16 numbers each. `factors_of` tells each query's bound on all errors but the product's own
-    rounding, which is at most `product_rounding` times its value:
-    d sums of floating-point products are off by at most d u |x| |c| (u: the unit roundoff), and a
-    bf16 number by 2^-8 of itself.
+    rounding, which is at most `product_rounding` times its value. It follows from two facts: a sum
+    of d products of floating-point numbers is off by at most d u |x| |c| (u: the unit roundoff),
+    and a bf16 number by 2^-8 of itself.
     """
 
     def __init__(self, bank: Tensor, *, rounded: bool):

@@ -23,27 +23,13 @@ from cfa_lab.method.projection import ProjectedBank
 from cfa_lab.method.pyramid import StoredLevel, take
 from cfa_lab.method.step import Gradients, Portion
 from cfa_lab.method.threads import side_by_side
+from cfa_lab.method.workspace import Workspace
 
 DISTANCE_ELEMENTS = 3 << 20
 """Half squared distances of a block's patches to all entries, at most."""
 
 FEATURE_ELEMENTS = 1 << 20
 """Elements of a block's patch features, at most."""
-
-
-class Workspace:
-    """Buffers of one thread: fetched anew they would cost more than what is done in them."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, Tensor] = {}
-
-    def take(self, name: str, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-        """An array (rows, columns) of any content; a name's next one overwrites the last."""
-        buffer = self._buffers.get(name)
-        num_bytes = rows * columns * dtype.itemsize
-        if buffer is None or len(buffer) < num_bytes:
-            buffer = self._buffers[name] = torch.empty(num_bytes, dtype=torch.uint8)
-        return buffer[:num_bytes].view(dtype).view(rows, columns)
 
 
 class CpuStep:
