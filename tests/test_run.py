@@ -45,6 +45,13 @@ def done(tmp_path_factory, tiny_root) -> tuple[Config, Path]:
     return config, folder
 
 
+def test_without_cases_there_are_no_figures_at_all(tiny_config: Configure, tmp_path: Path):
+    result = run(tiny_config("evaluation.cases=0", "trainer.epochs=1"), tmp_path / "run")
+    assert not result.figures
+    assert record(tmp_path / "run")["status"] == "complete"
+    assert not (tmp_path / "run" / "figures").exists()
+
+
 def test_the_folder_is_complete(done):
     _, folder = done
     names = {p.name for p in folder.iterdir()}
