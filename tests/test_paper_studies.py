@@ -80,5 +80,5 @@ def cfa_lab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"CFA_LAB_DATA": str(cwd / "data"), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "cfa_lab", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=1500
+        command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=3600
     )
