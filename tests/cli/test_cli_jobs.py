@@ -101,7 +101,7 @@ def test_a_case_may_choose_groups_and_presets_as_hydra_would():
 
 
 def test_what_is_typed_wins_over_a_case_and_equal_combinations_are_made_once():
-    jobs = jobs_of("trainer.epochs=2", "loss.J=1", cases=ADAPTATION)
+    jobs = jobs_of("preset=official", "trainer.epochs=2", "loss.J=1", cases=ADAPTATION)
     assert [job.config.trainer.epochs for job in jobs] == [2, 2]
     assert [job.config.descriptor.init for job in jobs] == ["identity", "default"]
     both = {"a": ["loss.J=1"], "b": ["loss.J=2 loss.K=1"]}
