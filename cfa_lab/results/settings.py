@@ -64,9 +64,9 @@ def varying_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fewest keys that tell all settings of these flat configurations apart, in their order.
 
     A key that only follows another one (`backbone.model` follows `backbone.name`) is left out, and
-    so is what goes with the category.
+    so is what goes with the category or is the run's seed (`dataset.subset_seed=${seed}`).
     """
-    given = with_category(configs)
+    given = {*with_category(configs), *_seeds(configs)}
     known = dict.fromkeys(
         key for config in configs for key in config if is_setting(key) and key not in given
     )
@@ -106,6 +106,14 @@ def with_category(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         if len(set(values)) > 1 and len(pairs) == len(set(places)):
             found.append(key)
     return found
+
+
+def _seeds(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys that are the run's seed in every run, of which there are several."""
+    if len({config.get("seed") for config in configs}) < 2:
+        return []
+    known = dict.fromkeys(key for config in configs for key in config if key.endswith("_seed"))
+    return [key for key in known if all(c.get(key) == c.get("seed") for c in configs)]
 
 
 def has_value(config: Mapping[str, Any], text: str) -> bool:

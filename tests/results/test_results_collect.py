@@ -122,6 +122,17 @@ def test_a_key_that_follows_another_is_left_out():
     assert label(configs[3], keys) == "backbone.name=wide_resnet50 loss.K=3"
 
 
+def test_what_is_the_seed_makes_no_setting():
+    configs = [
+        {"seed": seed, "dataset.subset_seed": seed, "dataset.limit_train": n}
+        for seed in (0, 1)
+        for n in (1, 4)
+    ]
+    assert varying_keys(configs) == ["dataset.limit_train"]
+    configs[0]["dataset.subset_seed"] = 7
+    assert "dataset.subset_seed" in varying_keys(configs)
+
+
 def test_a_key_that_older_runs_lack_is_a_setting_of_its_own():
     configs = [{"loss.K": 3}, {"loss.K": 3, "loss.new": None}]
     assert varying_keys(configs) == ["loss.new"]
