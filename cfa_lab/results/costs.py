@@ -15,6 +15,7 @@ from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 ROOT_ALPHA = "√α"  # noqa: RUF001 the paper's symbol
 RADIUS = HISTORY_COLUMNS.index("train/radius")
+REPELLED = HISTORY_COLUMNS.index("train/active_repulsion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Training:
     """What r has to pass before repulsion can act; None where nothing repels or alpha is added."""
     crossed: int | None
     """The first step that began with r above it."""
+    most_repelled: float
+    """The largest fraction of hard negatives that a step repelled."""
 
 
 def bank_shape(run: Run) -> tuple[int, int] | None:
@@ -48,7 +51,9 @@ def read_training(run: Run) -> Training | None:
         head, *lines = (run.files / "history.csv").read_text(encoding="utf-8").splitlines()
         if head != ",".join(HISTORY_COLUMNS):
             return None
-        radii = [abs(float(line.split(",", RADIUS + 1)[RADIUS])) for line in lines]
+        steps = [line.split(",") for line in lines]
+        radii = [abs(float(step[RADIUS])) for step in steps]
+        repelled = [float(step[REPELLED]) for step in steps]
     except (OSError, ValueError, IndexError):  # ValueError: no head line, no number, no text
         return None
     limit = sqrt_alpha(run)
@@ -58,6 +63,7 @@ def read_training(run: Run) -> Training | None:
         last_radius=radii[-1] if radii else None,
         sqrt_alpha=limit,
         crossed=next(above, None),
+        most_repelled=max(repelled, default=0.0),
     )
 
 
@@ -117,15 +123,18 @@ def beside_accuracy(study: Study) -> str:
                 _from_to([t.num_steps for t in trained]),
                 _from_to(last, ".3g"),
                 _crossing(trained),
+                _from_to([100 * t.most_repelled for t in trained if t.num_steps], ".3g"),
             ]
         )
     names = [
         *("setting", "bank: entries x dimension", "bank, MB", "steps", "last r"),
         f"r > {ROOT_ALPHA} at step",
+        "repelled, %",
     ]
     return (
-        f"Memory bank and radius; the last column is the median over the runs in which r passed "
-        f"{ROOT_ALPHA}, before which repulsion is zero\n\n{table(names, rows)}\n"
+        "Memory bank and radius; the step is the median over the runs in which r passed "
+        f"{ROOT_ALPHA}, before which repulsion is zero; repelled: the hard negatives on which it "
+        f"acted in a run's most active step\n\n{table(names, rows)}\n"
     )
 
 

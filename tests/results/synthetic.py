@@ -76,7 +76,7 @@ def write_run(
         error=None if status == "complete" else "the disk is full",
     )
     rows = [
-        f"{i // 20},{i},{1 / (i + 1)},{0.9 / (i + 1)},0.0,{1e-5 + i * 1e-3},1.0,0.0"
+        f"{i // 20},{i},{1 / (i + 1)},{0.9 / (i + 1)},0.0,{1e-5 + i * 1e-3},1.0,{0.25 * (i == 350)}"
         for i in range(num_steps)
     ]
     text = "\n".join([",".join(HISTORY_COLUMNS), *rows]) + "\n"

@@ -60,7 +60,7 @@ def test_a_repository_gets_tables_and_plots_without_paths_wherever_the_runs_lie(
 def test_tables_say_what_bank_and_radius_became_and_what_choosing_epochs_would_gain(tmp_path: Path):
     tables = publish(write_evaluated_study(tmp_path / "runs"))["tables.md"]
     assert tables.startswith("12 runs; categories: category0, category1; seeds: 0, 1, 2.")
-    assert "| loss.K=1 | 64 x 10 | 0.00256 | 400 | 0.399 | 317 (6 of 6 runs) |" in tables
+    assert "| loss.K=1 | 64 x 10 | 0.00256 | 400 | 0.399 | 317 (6 of 6 runs) | 25 |" in tables
     assert "| loss.K=1 | -1.00 [-1.00, -1.00] |" in tables
     assert "| A minus B |" not in tables and "| minus loss.K=1 | image AUROC |" in tables
 
@@ -151,6 +151,7 @@ def test_the_radius_is_followed_to_where_repulsion_begins(
     assert training is not None
     assert sqrt_alpha(run) == pytest.approx(limit)
     assert (training.num_steps, training.crossed) == (400, crossed)
+    assert training.most_repelled == 0.25
     (folder / "history.csv").write_text("other\n1\n")
     assert read_training(run) is None
 
