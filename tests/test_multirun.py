@@ -94,7 +94,7 @@ hydra:
   sweeper:
     params: {seed: "0,1"}
     cases:
-      adaptation: [trainer.epochs=0 descriptor.init=identity, "", trainer.epochs=0]
+      adaptation: [trainer.epochs=0 descriptor.init=orthogonal, "", trainer.epochs=0]
 """
 
 
@@ -117,7 +117,7 @@ def test_a_study_of_cases_in_a_file_reuses_what_another_study_has_done(
     )
     assert listed.returncode == 0, listed.stderr
     lines = [line.split() for line in listed.stdout.splitlines()[1:]]
-    assert lines[0][1:] == ["new", "seed=0", "trainer.epochs=0", "descriptor.init=identity"]
+    assert lines[0][1:] == ["new", "seed=0", "trainer.epochs=0", "descriptor.init=orthogonal"]
     assert lines[1][1:] == ["new", "seed=0"]
     assert lines[2][1:4] == ["done", "seed=0", "trainer.epochs=0"]
     assert [line[1] for line in lines[3:]] == ["new"] * 3
