@@ -8,8 +8,8 @@ d dimension of a patch feature, k neighbours.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfa_lab.fitting import fit_pyramid
     from cfa_lab.method.detector import Detector
+    from cfa_lab.training.fit import fit_pyramid
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "__version__", "fit_pyramid"]
@@ -18,7 +18,7 @@ __all__ = ["Detector", "__version__", "fit_pyramid"]
 def __getattr__(name: str) -> Any:
     """Import the library names on first use, so that the command line starts without torch."""
     if name == "fit_pyramid":
-        from cfa_lab.fitting import fit_pyramid
+        from cfa_lab.training.fit import fit_pyramid
 
         return fit_pyramid
     if name == "Detector":

@@ -24,16 +24,16 @@ import torch
 from omegaconf import OmegaConf
 from torch.nn.functional import interpolate
 
-from cfa_lab.checkpoint import load_detector
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.data.samples import Sample
 from cfa_lab.errors import UserError
-from cfa_lab.evaluation import sample_mask
+from cfa_lab.evaluation.evaluate import sample_mask
+from cfa_lab.evaluation.maps import score_images
 from cfa_lab.files import write_atomically
-from cfa_lab.maps import score_images
 from cfa_lab.metrics import AnomalyMetrics, legacy
-from cfa_lab.preparation import choose_device, make_extractor, read_table, set_threads
-from cfa_lab.results.record import read_record
+from cfa_lab.records.record import read_record
+from cfa_lab.run.prepare import choose_device, make_extractor, read_table, set_threads
+from cfa_lab.training.checkpoint import load_detector
 
 Row = tuple[str, dict[str, float]]  # a variant in words, and its metrics by our names
 STRETCH = 6.0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cfa_lab.cache import default_folder, main
+from cfa_lab.cli.cache import default_folder, main
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
 from cfa_lab.features.folder import stored_files
-from cfa_lab.preparation import prepare
-from cfa_lab.run import run
+from cfa_lab.run.prepare import prepare
+from cfa_lab.run.run import run
 
 
 def test_the_default_folder_is_the_runs_own(monkeypatch, tiny_config):

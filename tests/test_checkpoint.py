@@ -6,17 +6,17 @@ import torch
 from tiny import make_pyramid
 
 from cfa_lab import fit_pyramid
-from cfa_lab.checkpoint import (
+from cfa_lab.data.geometry import Geometry
+from cfa_lab.errors import UserError
+from cfa_lab.method.backbone import Architecture
+from cfa_lab.training.checkpoint import (
     load_detector,
     restore_state,
     save_model,
     save_state,
     state_position,
 )
-from cfa_lab.data.geometry import Geometry
-from cfa_lab.errors import UserError
-from cfa_lab.method.backbone import Architecture
-from cfa_lab.training import Fit, Observer
+from cfa_lab.training.loop import Fit, Observer
 
 ARCHITECTURE = Architecture(model="resnet18", layers=["layer1", "layer2", "layer3"])
 GEOMETRY = Geometry(resize="stretch", height=32, width=24)

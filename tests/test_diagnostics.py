@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from cfa_lab import diagnostics
-from cfa_lab.checkpoint import load_detector
 from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.samples import Sample
-from cfa_lab.evaluation import sample_mask
-from cfa_lab.preparation import make_extractor, read_table
-from cfa_lab.run import run
+from cfa_lab.evaluation import diagnostics
+from cfa_lab.evaluation.evaluate import sample_mask
+from cfa_lab.run.prepare import make_extractor, read_table
+from cfa_lab.run.run import run
+from cfa_lab.training.checkpoint import load_detector
 
 GEOMETRIES = {
     "stretch": Geometry(resize="stretch", height=64, width=96),

@@ -14,14 +14,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cfa_lab import reference
 from cfa_lab.bench.literal_pro import literal_aupro
-from cfa_lab.checkpoint import load_detector
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
-from cfa_lab.evaluation import best_on_test, sample_mask
-from cfa_lab.maps import full_map, score_images, to_window, write_maps
+from cfa_lab.evaluation.evaluate import best_on_test, sample_mask
+from cfa_lab.evaluation.maps import full_map, score_images, to_window, write_maps
 from cfa_lab.method.scoring import Scoring
-from cfa_lab.preparation import make_extractor, read_table
-from cfa_lab.run import run
+from cfa_lab.run.prepare import make_extractor, read_table
+from cfa_lab.run.run import run
+from cfa_lab.training.checkpoint import load_detector
 
 
 def record(folder: Path) -> dict:

@@ -6,8 +6,8 @@ from fake_wandb import API_KEY, fake_wandb
 
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.listeners import make_tracker, multirun_name
-from cfa_lab.run import run
+from cfa_lab.run.run import run
+from cfa_lab.run.trackers import make_tracker, multirun_name
 from cfa_lab.tracking import Tracker
 
 Configure = Callable[..., Config]

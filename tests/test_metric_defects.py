@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cfa_lab.run import run
+from cfa_lab.run.run import run
 
 SCRIPT = Path(__file__).resolve().parents[1] / "experiments" / "metric_defects.py"
 

@@ -15,7 +15,7 @@ import pytest
 from tiny import TINY_RUN
 
 from cfa_lab.config import Config
-from cfa_lab.run import run
+from cfa_lab.run.run import run
 
 Configure = Callable[..., Config]
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from cfa_lab.data import write_toy
-from cfa_lab.results.mvtec import CATEGORIES
+from cfa_lab.report.tables.mvtec import CATEGORIES
 
 SCENES = {name: ("gear", "hide", "weave")[i % 3] for i, name in enumerate(CATEGORIES)}
 

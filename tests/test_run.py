@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 from tiny import write_tiny
 
-from cfa_lab import run as run_module
-from cfa_lab.checkpoint import load_detector
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.maps import score_images
-from cfa_lab.preparation import make_extractor, read_table
-from cfa_lab.run import run
-from cfa_lab.training import Fit
+from cfa_lab.evaluation.maps import score_images
+from cfa_lab.run import run as run_module
+from cfa_lab.run.prepare import make_extractor, read_table
+from cfa_lab.run.run import run
+from cfa_lab.training.checkpoint import load_detector
+from cfa_lab.training.loop import Fit
 
 Configure = Callable[..., Config]
 
@@ -304,16 +304,16 @@ def hook(event, arguments):
     if event == "open" and isinstance(arguments[0], str):
         events.append(arguments[0])
 sys.addaudithook(hook)
-import cfa_lab.run, tiny
+import cfa_lab.run.run, tiny
 from pathlib import Path
-train = cfa_lab.run.fit_pyramid
+train = cfa_lab.run.run.fit_pyramid
 def fit(*arguments, **values):
     fitted = train(*arguments, **values)
     events.append("TRAINED")
     return fitted
-cfa_lab.run.fit_pyramid = fit
+cfa_lab.run.run.fit_pyramid = fit
 config = tiny.compose(*{TINY_RUN!r}, "dataset.root={root}")
-cfa_lab.run.run(config, Path({str(tmp_path / "run")!r}))
+cfa_lab.run.run.run(config, Path({str(tmp_path / "run")!r}))
 trained = events.index("TRAINED")
 def test_files(paths):
     return [p for p in paths if "/square/test/" in p or "/ground_truth/" in p]

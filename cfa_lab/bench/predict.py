@@ -21,7 +21,7 @@ from cfa_lab.features.extract import Extractor
 from cfa_lab.features.networks import make_network
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.method.detector import Detector
-from cfa_lab.parts import make_descriptor, make_scoring
+from cfa_lab.training.parts import make_descriptor, make_scoring
 
 JUDGE = "reference"
 

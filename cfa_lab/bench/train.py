@@ -13,9 +13,9 @@ from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.processes import in_own_process
 from cfa_lab.bench.report import largest_difference, new_parser, ratio_to, show
 from cfa_lab.config import load_settings
-from cfa_lab.fitting import fit_pyramid
 from cfa_lab.method.precision import multiplies_faster_in_bf16
-from cfa_lab.training import Observer
+from cfa_lab.training.fit import fit_pyramid
+from cfa_lab.training.loop import Observer
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50": (256, 512, 1024)}
 """Level widths of the features that are made up, at strides 4, 8 and 16."""

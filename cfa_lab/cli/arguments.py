@@ -40,7 +40,7 @@ def resumed(arguments: list[str]) -> list[str]:
         raise UserError(
             f"resume={folder} is no run folder; give one that holds .hydra/, auto or never"
         )
-    from cfa_lab.results.record import read_record
+    from cfa_lab.records.record import read_record
 
     if (record := read_record(folder)) is not None and record["status"] == "complete":
         raise UserError(f"{folder} holds a complete run already; there is nothing to resume")

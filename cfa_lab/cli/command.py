@@ -26,9 +26,9 @@ from cfa_lab.errors import UserError
 
 SUBCOMMANDS = {
     "bench": "cfa_lab.bench",
-    "cache": "cfa_lab.cache",
+    "cache": "cfa_lab.cli.cache",
     "dashboard": "cfa_lab.tracking.dashboard",
-    "report": "cfa_lab.results.report",
+    "report": "cfa_lab.report.command",
     "sync": "cfa_lab.tracking.sync",
 }
 """Word -> module whose `main(arguments)` serves it."""

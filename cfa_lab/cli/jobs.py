@@ -72,7 +72,7 @@ def make_jobs(
 
 def _found_categories(config: Config) -> list[str]:
     """Every category of the job's data set, as values of the command line."""
-    from cfa_lab.preparation import find_categories
+    from cfa_lab.run.prepare import find_categories
 
     plain = re.compile(r"[A-Za-z][\w.-]*")
     return [c if plain.fullmatch(c) else quoted(c) for c in find_categories(config)]

@@ -59,6 +59,6 @@ def describe(error: BaseException) -> str:
 
 def _is_trained(folder: Path) -> bool:
     """Whether a failed run got past its training, so that going on is worth it."""
-    from cfa_lab.results.record import read_record
+    from cfa_lab.records.record import read_record
 
     return "time/training_seconds" in (read_record(folder) or {}).get("timing", {})

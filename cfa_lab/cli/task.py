@@ -42,8 +42,8 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
     config = to_config(cfg)
     if config.category == "all":
         raise UserError("category=all stands for many runs; put -m before it")
-    from cfa_lab.results.show import show_result
-    from cfa_lab.run import run
+    from cfa_lab.run.run import run
+    from cfa_lab.run.show import show_result
     from cfa_lab.study.index import RunIndex, dated_root, record_of
 
     result = run(config, folder, on_begin=lambda: save_settings(folder, cfg, hydra_config))

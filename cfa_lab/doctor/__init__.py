@@ -72,7 +72,7 @@ def _unpack(archive: Path, target: Path | None) -> None:
 def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int:
     """Print what is found of the chosen categories, None for all; returns how much is wrong."""
     from cfa_lab.data.layouts import categories, locate
-    from cfa_lab.preparation import layout_options, made_root
+    from cfa_lab.run.prepare import layout_options, made_root
 
     layout, root = made_root(config)
     options = layout_options(config)
@@ -89,7 +89,7 @@ def _check_category(config: Config, category: str, sheets: Path | None) -> int:
     from cfa_lab.data.geometry import Geometry
     from cfa_lab.doctor.examine import Finding, examine
     from cfa_lab.doctor.sheet import draw_sheet
-    from cfa_lab.preparation import read_table
+    from cfa_lab.run.prepare import read_table
 
     config.category = category
     print(f"\n{category}")

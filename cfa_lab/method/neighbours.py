@@ -9,10 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from cfa_lab.errors import UserError
-from cfa_lab.method import neighbours_cpu, neighbours_plain, neighbours_triton
+from cfa_lab.method import neighbours_plain
+from cfa_lab.method.cpu import neighbours as neighbours_cpu
+from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.filter import CandidateFilter, Neighbours
+from cfa_lab.method.gpu import neighbours as neighbours_triton
 from cfa_lab.method.precision import multiplies_faster_in_bf16
-from cfa_lab.method.projection import ProjectedBank
 
 __all__ = ["NeighbourSearch", "Neighbours"]
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
-from cfa_lab.results.record import read_record
+from cfa_lab.records.record import read_record
 
 log = logging.getLogger(__name__)
 

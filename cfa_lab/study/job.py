@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cfa_lab import checkpoint
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.preparation import Preparation, prepare
-from cfa_lab.run import run
+from cfa_lab.run.prepare import Preparation, prepare
+from cfa_lab.run.run import run
 from cfa_lab.study.index import RunIndex, record_of, write_reuse
+from cfa_lab.training import checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cfa_lab import checkpoint
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.preparation import (
+from cfa_lab.run.prepare import (
     count_threads,
     fit_key_of,
     make_backbone,
@@ -17,6 +16,7 @@ from cfa_lab.preparation import (
 )
 from cfa_lab.study.index import RunIndex, record_of
 from cfa_lab.study.job import reusable
+from cfa_lab.training import checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

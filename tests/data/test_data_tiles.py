@@ -18,7 +18,7 @@ from cfa_lab.data import Geometry, decode_image, load_image
 from cfa_lab.data.images import image_size
 from cfa_lab.data.tiles import cut, merge, tiles_of
 from cfa_lab.errors import UserError
-from cfa_lab.run import run
+from cfa_lab.run.run import run
 
 
 def tiled(height: int = 64, width: int = 96, overlap: int = 32, **more) -> Geometry:
@@ -152,7 +152,7 @@ def test_tiles_train_and_find_defects_at_full_resolution(tmp_path: Path):
 BIG = """
 import resource, sys
 from tiny import TINY_RUN, compose
-from cfa_lab.run import run
+from cfa_lab.run.run import run
 from pathlib import Path
 run(compose(*sys.argv[2:]), Path(sys.argv[1]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -14,7 +14,7 @@ from cfa_lab.data import LAYOUTS, Options, SampleTable, categories, load_mask, r
 from cfa_lab.data.images import decode_image, load_mask_channels
 from cfa_lab.data.toy import write_toy_layout
 from cfa_lab.errors import UserError
-from cfa_lab.run import run
+from cfa_lab.run.run import run
 
 
 def category_of(layout: str) -> str:
@@ -180,7 +180,7 @@ RUN = [a for a in TINY_RUN if not a.startswith(("dataset=", "category="))] + SMA
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_runs_to_metrics(toys: Path, tmp_path: Path, monkeypatch, layout: str):
     monkeypatch.setattr(
-        "cfa_lab.keeping.draw_figures", lambda *a, **k: ([], [])
+        "cfa_lab.run.outputs.draw_figures", lambda *a, **k: ([], [])
     )  # slow, tested apart
     category = f"category={category_of(layout)}"
     run(compose(*RUN, f"dataset={layout}", f"dataset.root={toys / layout}", category), tmp_path)

@@ -16,7 +16,7 @@ from cfa_lab import doctor
 from cfa_lab.cli import compose
 from cfa_lab.data.toy import write_toy_layout
 from cfa_lab.errors import UserError
-from cfa_lab.run import run
+from cfa_lab.run.run import run
 
 SMALL = ["image.height=32", "image.width=32", "trainer.epochs=1", "evaluation.cases=0"]
 RUN = [a for a in TINY_RUN if not a.startswith(("dataset=", "category="))] + SMALL
@@ -73,7 +73,7 @@ def test_the_doctor_has_a_line_for(healthy, capsys, tmp_path, case: Broken):
 @pytest.mark.parametrize("case", [case for case in BROKEN if case.run != "-"], ids=str)
 def test_a_run_has_a_line_for(healthy, tmp_path, caplog, monkeypatch, case: Broken):
     monkeypatch.setattr(
-        "cfa_lab.keeping.draw_figures", lambda *a, **k: ([], [])
+        "cfa_lab.run.outputs.draw_figures", lambda *a, **k: ([], [])
     )  # slow, tested apart
     root = shutil.copytree(healthy / case.layout, tmp_path / "data")
     case.damage(root)

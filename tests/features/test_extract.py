@@ -23,8 +23,8 @@ from cfa_lab.features.folder import stored_files
 from cfa_lab.features.networks import make_network
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.features.stream import StreamedLevel
-from cfa_lab.fitting import fit_pyramid
 from cfa_lab.method.backbone import Architecture, Backbone
+from cfa_lab.training.fit import fit_pyramid
 
 RESNET = Architecture(model="resnet18", layers=["layer1", "layer2", "layer3"])
 LITE = Architecture(model="tf_efficientnet_lite0", layers=["blocks.1", "blocks.2", "blocks.4"])

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from cfa_lab.errors import UserError
 from cfa_lab.method import filter as candidate_filter
-from cfa_lab.method import neighbours, neighbours_cpu, neighbours_plain, neighbours_triton
+from cfa_lab.method import neighbours, neighbours_plain
+from cfa_lab.method.cpu import neighbours as neighbours_cpu
+from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.filter import CandidateFilter, Neighbours
+from cfa_lab.method.gpu import neighbours as neighbours_triton
 from cfa_lab.method.neighbours import NeighbourSearch
-from cfa_lab.method.projection import ProjectedBank
 
 Way = Callable[[torch.Tensor, torch.Tensor, int], Neighbours]
 

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfa_lab.method.compiled import as_array, compiled, narrow, narrow_up, widen
-from cfa_lab.method.projection import NUM_COMPONENTS, ProjectedBank
+from cfa_lab.method.cpu.compiled import as_array, compiled, narrow, narrow_up, widen
+from cfa_lab.method.cpu.projection import NUM_COMPONENTS, ProjectedBank
 
 
 def smooth(rows: int, d: int, rank: int, generator: torch.Generator) -> torch.Tensor:

@@ -1,6 +1,6 @@
 import torch
 
-from cfa_lab.method.workspace import Workspace
+from cfa_lab.method.cpu.workspace import Workspace
 
 
 def test_a_name_keeps_its_memory_for_all_shapes_and_types_that_fit():

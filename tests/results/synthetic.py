@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cfa_lab.results.record import write_record
+from cfa_lab.records.record import write_record
 from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 METRICS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from synthetic import write_run, write_study
 
-from cfa_lab.results import report
+from cfa_lab.report import command as report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 

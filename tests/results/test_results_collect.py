@@ -7,11 +7,11 @@ import pytest
 from synthetic import write_run, write_study
 
 from cfa_lab.errors import UserError
-from cfa_lab.results.collect import collect
-from cfa_lab.results.gallery import choose_pictures
-from cfa_lab.results.report import choose_baseline
-from cfa_lab.results.settings import flatten, label, varying_keys
-from cfa_lab.results.traces import read_diagnostics, read_trace
+from cfa_lab.records.traces import read_diagnostics, read_trace
+from cfa_lab.report.collect import collect
+from cfa_lab.report.command import choose_baseline
+from cfa_lab.report.page.gallery import choose_pictures
+from cfa_lab.report.settings import flatten, label, varying_keys
 
 
 def kinds(study) -> dict[str, tuple[str, str]]:

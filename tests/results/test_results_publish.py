@@ -12,11 +12,11 @@ import pytest
 from safetensors.numpy import save_file
 from synthetic import write_run, write_study
 
-from cfa_lab.results import report
-from cfa_lab.results.collect import collect
-from cfa_lab.results.costs import bank_shape, leak, read_training, sqrt_alpha
-from cfa_lab.results.mvtec import CATEGORIES
-from cfa_lab.results.plots import Dot, DotPanel, dots_svg
+from cfa_lab.report import command as report
+from cfa_lab.report.charts.svg_files import Dot, DotPanel, dots_svg
+from cfa_lab.report.collect import collect
+from cfa_lab.report.tables.costs import bank_shape, leak, read_training, sqrt_alpha
+from cfa_lab.report.tables.mvtec import CATEGORIES
 
 LIMITED = {"loss.squared": True, "loss.alpha_sign": "minus"}
 EPOCHS = "epoch,test/image_auroc,test/aupro_30\n0,0.5,\n1,0.75,0.25\n2,0.7,0.5\n"

@@ -12,11 +12,13 @@ import pytest
 from synthetic import write_run, write_study
 
 from cfa_lab.errors import UserError
-from cfa_lab.results import published, report, tables
-from cfa_lab.results.collect import collect
-from cfa_lab.results.gallery import choose_pictures
-from cfa_lab.results.selection import Search, check_search, choose_winner
-from cfa_lab.results.traces import NUM_POINTS, read_trace
+from cfa_lab.records.traces import NUM_POINTS, read_trace
+from cfa_lab.report import command as report
+from cfa_lab.report.collect import collect
+from cfa_lab.report.page.gallery import choose_pictures
+from cfa_lab.report.selection import Search, check_search, choose_winner
+from cfa_lab.report.tables import published
+from cfa_lab.report.tables import write as tables
 
 AUROC = "test/image_auroc"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cfa_lab.results import statistics
-from cfa_lab.results.statistics import (
+from cfa_lab.report import statistics
+from cfa_lab.report.statistics import (
     best_setting,
     compare,
     compare_all,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cfa_lab import preparation
-from cfa_lab import run as run_module
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.preparation import make_backbone
+from cfa_lab.run import prepare as preparation
+from cfa_lab.run import run as run_module
+from cfa_lab.run.prepare import make_backbone
 from cfa_lab.study.index import RunIndex
 from cfa_lab.study.job import JobOutcome, run_once
 from cfa_lab.study.plan import plan, seconds_left

@@ -1,0 +1,1 @@
+"""From a detector and test images to score maps and metrics, at original resolution."""

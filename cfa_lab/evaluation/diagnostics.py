@@ -1,0 +1,214 @@
+"""What became of the hyperspheres: who lies inside them, which are used, how far patches are."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cfa_lab.data.geometry import Placement, Size
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.evaluation.evaluate import sample_mask
+from cfa_lab.evaluation.maps import inputs_of_images
+from cfa_lab.features.extract import Extractor
+from cfa_lab.files import write_atomically
+from cfa_lab.method.detector import Detector
+from cfa_lab.method.neighbours import NeighbourSearch
+from cfa_lab.method.pyramid import patch_grid
+from cfa_lab.tracking.base import Curve
+
+FILE = "diagnostics.json"
+NORMAL, DEFECT, UNKNOWN = 0, 1, -1
+KINDS = {"normal": NORMAL, "defect": DEFECT}
+NUM_BINS = 60
+
+
+@dataclass(frozen=True)
+class PatchDistances:
+    """The two nearest bank entries of test patches (p patches), and what the masks say of them."""
+
+    nearest: np.ndarray
+    """(p, 1 or 2) float32 distances, not squared, ascending; one column for a bank of one."""
+    entries: np.ndarray
+    """(p,) index of the nearest entry."""
+    kinds: np.ndarray
+    """(p,) int8: 0 normal, 1 overlapping a mask, -1 of a defect image that has no mask."""
+
+
+def choose_samples(samples: Sequence[Sample], num_images: int) -> list[Sample]:
+    """At most `num_images` of the samples, evenly spaced, so that every kind of defect is met."""
+    if len(samples) <= num_images:
+        return list(samples)
+    return [samples[i] for i in np.linspace(0, len(samples) - 1, num_images).round().astype(int)]
+
+
+def patch_distances(
+    detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
+) -> PatchDistances:
+    """Search the two nearest entries of every patch that shows a part of an image, in one pass."""
+    search = NeighbourSearch(detector.bank)
+    k = min(2, len(detector.bank))
+    nearest, entries, kinds = [], [], []
+    for sample, inputs in inputs_of_images(extractor, table, samples):
+        for placement, pyramid in inputs:
+            with torch.no_grad():
+                found = search.nearest(detector.descriptor(pyramid)[0], k)
+            mask = sample_mask(table, sample, placement)
+            grid = patch_grid(pyramid)
+            shown, overlapping = cells(mask, placement, grid, extractor.geometry.input_size)
+            kind = np.where(overlapping, DEFECT, UNKNOWN if mask is None else NORMAL)[shown]
+            kinds.append(kind.astype(np.int8))
+            keep = torch.from_numpy(shown.ravel()).to(found.indices.device)
+            nearest.append(found.squared_distances[keep].sqrt().float().cpu().numpy())
+            entries.append(found.indices[keep, 0].cpu().numpy())
+    return PatchDistances(np.concatenate(nearest), np.concatenate(entries), np.concatenate(kinds))
+
+
+def cells(
+    mask: np.ndarray | None, placement: Placement, grid: Size, input_size: Size
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells of the patch grid show a part of the image, and which overlap its mask.
+
+    `mask` is (H, W) bool at original size; None marks none. Returns two bool arrays (h, w). A cell
+    is its square of the network's input, mapped back to the original: what lies around it and what
+    the backbone sees besides do not count.
+    """
+    rows, columns = (_cell_edges(placement, axis, grid[axis], input_size[axis]) for axis in (0, 1))
+    shown = (rows[0] < rows[1])[:, None] & (columns[0] < columns[1])[None, :]
+    if mask is None:
+        return shown, np.zeros(grid, dtype=bool)
+    # sums[y, x] counts the mask's pixels above y and left of x, so four of them count a box
+    sums = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    (top, bottom), (left, right) = rows, columns
+    counts = (
+        sums[np.ix_(bottom, right)]
+        - sums[np.ix_(top, right)]
+        - sums[np.ix_(bottom, left)]
+        + sums[np.ix_(top, left)]
+    )
+    return shown, shown & (counts > 0)
+
+
+def _cell_edges(
+    placement: Placement, axis: int, num_cells: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """First and end pixel of the original that each cell touches along an axis; equal for none."""
+    start, size = placement.content[axis], placement.content[axis + 2]
+    first, num_pixels = placement.window[axis], placement.window[axis + 2]
+    edges = (np.arange(num_cells + 1) * length / num_cells - start).clip(0, size) / size
+    # rounded, so that an edge that should fall between two pixels does not touch the next one
+    pixels = (edges * num_pixels).round(9)
+    begin, end = np.floor(pixels[:-1]), np.ceil(pixels[1:])
+    end = np.where(pixels[:-1] < pixels[1:], end, begin)
+    return first + begin.astype(int), first + end.astype(int)
+
+
+def summarise(
+    distances: PatchDistances,
+    *,
+    num_images: int,
+    num_entries: int,
+    radius: float,
+    squared: bool,
+    alpha: float | None,
+) -> dict[str, Any]:
+    """The record of `diagnostics.json`: JSON values, None where there is nothing to count.
+
+    A patch lies inside a hypersphere if the loss would not attract it: D <= r^2, D being the
+    squared distance or, without `squared`, the distance. `alpha` is given where repulsion can only
+    begin at r > sqrt(alpha). All patches count for the bank's use, normal and defect ones apart
+    for the rest; distances are not squared.
+    """
+    border = abs(radius) if squared else radius**2
+    usage = np.bincount(distances.entries, minlength=num_entries)
+    highest = float(distances.nearest[:, 0].max(initial=0))
+    edges = np.linspace(0, highest or 1.0, NUM_BINS + 1)
+    of_kind = {name: distances.nearest[distances.kinds == kind] for name, kind in KINDS.items()}
+    return {
+        "schema": 1,
+        "num_images": num_images,
+        "num_patches": {name: len(values) for name, values in of_kind.items()},
+        "radius": radius,
+        "border_distance": border,
+        "sqrt_alpha": None if alpha is None else math.sqrt(alpha),
+        "inside": {name: _inside(values, border) for name, values in of_kind.items()},
+        "median_distance": {
+            name: float(np.median(values[:, 0])) if len(values) else None
+            for name, values in of_kind.items()
+        },
+        "bank": {
+            "entries": num_entries,
+            "used": int((usage > 0).sum()),
+            "effective": _effective(usage),
+        },
+        "histogram": {
+            "edges": edges.tolist(),
+            **{
+                name: np.histogram(values[:, 0], edges)[0].tolist()
+                for name, values in of_kind.items()
+            },
+        },
+    }
+
+
+def _inside(nearest: np.ndarray, border: float) -> dict[str, float] | None:
+    """Shares of patches inside no, one and several hyperspheres."""
+    if not len(nearest):
+        return None
+    inside = (nearest <= np.float32(border)).sum(1)
+    return {
+        name: float((inside == count).mean())
+        for count, name in enumerate(("none", "one", "several"))
+    }
+
+
+def _effective(usage: np.ndarray) -> float | None:
+    """How many entries, used alike, would be as spread as these: exp of the entropy of use."""
+    if not usage.sum():
+        return None
+    share = usage[usage > 0] / usage.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def write_diagnostics(folder: Path, record: dict[str, Any]) -> None:
+    """Write a run's `diagnostics.json`, whole or not at all."""
+    write_atomically(folder / FILE, json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+
+def scalars(record: dict[str, Any]) -> dict[str, float | None]:
+    """The record's single numbers, as trackers name them: `diagnostics/...`."""
+    sqrt_alpha, bank = record["sqrt_alpha"], record["bank"]
+    found: dict[str, float | None] = {
+        "diagnostics/radius": record["radius"],
+        "diagnostics/radius_over_sqrt_alpha": abs(record["radius"]) / sqrt_alpha
+        if sqrt_alpha
+        else None,
+        "diagnostics/bank_used_ratio": bank["used"] / bank["entries"],
+        "diagnostics/bank_effective": bank["effective"],
+    }
+    for kind in KINDS:
+        shares = record["inside"][kind] or dict.fromkeys(("none", "one", "several"))
+        found |= {f"diagnostics/{kind}_inside_{name}": share for name, share in shares.items()}
+        found[f"diagnostics/{kind}_median_distance"] = record["median_distance"][kind]
+    return found
+
+
+def curves(record: dict[str, Any]) -> dict[str, Curve]:
+    """The distance histograms as lines to draw, in shares of the patches of a kind."""
+    histogram = record["histogram"]
+    edges = np.array(histogram["edges"])
+    return {
+        f"distances_{kind}": Curve(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=np.array(histogram[kind]) / sum(histogram[kind]),
+            x_label="distance to the nearest bank entry",
+            y_label=f"share of {kind} patches",
+            title=f"Distances of {kind} patches",
+        )
+        for kind in KINDS
+        if sum(histogram[kind])
+    }

@@ -1,0 +1,214 @@
+"""From detector and test images to predictions and metrics, at original resolution."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cfa_lab.data.doubts import mask_doubt
+from cfa_lab.data.geometry import Placement
+from cfa_lab.data.images import load_mask
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.evaluation.maps import ScoredImage, score_images
+from cfa_lab.features.extract import Extractor
+from cfa_lab.method.detector import Detector
+from cfa_lab.metrics import AnomalyMetrics
+from cfa_lab.metrics.thresholds import fit_threshold
+from cfa_lab.tracking.base import Curve
+
+CURVES = {
+    "image_roc": ("Image ROC", "false-positive rate", "true-positive rate"),
+    "image_pr": ("Image precision and recall", "recall", "precision"),
+    "pixel_roc": ("Pixel ROC", "false-positive rate", "true-positive rate"),
+    "pixel_pr": ("Pixel precision and recall", "recall", "precision"),
+    "pro": ("Per-region overlap", "false-positive rate", "mean region overlap"),
+}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Scores at or above which an image, or a pixel, is called defect; from normal images only."""
+
+    image: float
+    pixel: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What the test set says about a detector; None where a number is undefined."""
+
+    metrics: dict[str, float | None]
+    """`test/...`, and `threshold/...` where thresholds were set."""
+    oracle: dict[str, float | None]
+    """`oracle/...`: whatever looked at test labels to choose."""
+    undefined: dict[str, str]
+    """Why, for each metric that is None."""
+    intervals: dict[str, list[float] | None]
+    """95 % bootstrap interval over images, low and high, of each of `test/...`."""
+    images: list[ScoredImage]
+    curves: dict[str, Curve]
+    outside: dict[str, float]
+    """What scored windows leave out: images without a visible defect, share of defect pixels."""
+    metric_bytes: int
+    """What the metrics kept of all scores, in memory and on disk."""
+
+
+def set_thresholds(
+    detector: Detector,
+    extractor: Extractor,
+    table: SampleTable,
+    *,
+    rule: str,
+    quantile: float,
+    num_sd: float,
+) -> Thresholds | None:
+    """Thresholds from the held-out normal images, at the resolution they were taken in.
+
+    None where no image is held out.
+    """
+    scores, pixels = [], []
+    for scored, window_map in score_images(detector, extractor, table, table.validation):
+        scores.append(scored.score)
+        pixels.append(window_map.cpu().numpy().ravel())
+    if not scores:
+        return None
+    return Thresholds(
+        *(
+            fit_threshold(values, rule, quantile=quantile, num_sd=num_sd)
+            for values in (np.array(scores), np.concatenate(pixels))
+        )
+    )
+
+
+def evaluate(
+    detector: Detector,
+    extractor: Extractor,
+    table: SampleTable,
+    *,
+    aupro_limits: Sequence[float],
+    thresholds: Thresholds | None = None,
+    num_resamples: int = 0,
+    spill_gb: float | None = None,
+) -> Evaluation:
+    """Score the test set and measure it, from raw scores, masks cut to the scored window."""
+    spill_bytes = None if spill_gb is None else int(spill_gb * 2**30)
+    metrics = AnomalyMetrics(aupro_limits=tuple(aupro_limits), spill_bytes=spill_bytes)
+    images: list[ScoredImage] = []
+    outside = _Outside()
+    for scored, window_map in score_images(detector, extractor, table, table.test):
+        images.append(scored)
+        sample = scored.sample
+        mask = sample_mask(table, sample, scored.placement)
+        seen = None
+        if mask is not None:
+            top, left, height, width = scored.placement.window
+            seen = mask[top : top + height, left : left + width]
+            outside.count(mask, seen, doubt=mask_doubt(mask) if sample.masks else None)
+        metrics.update(
+            [window_map],
+            None if seen is None else [seen],
+            labels=[sample.label],
+            scores=[scored.score],
+            names=[sample.path],
+        )
+    return _summary(metrics, images, outside, thresholds, num_resamples)
+
+
+def _summary(
+    metrics: AnomalyMetrics,
+    images: list[ScoredImage],
+    outside: "_Outside",
+    thresholds: Thresholds | None,
+    num_resamples: int,
+) -> Evaluation:
+    values = {f"test/{name}": float(value) for name, value in metrics.compute().items()}
+    undefined = {f"test/{name}": reason for name, reason in metrics.undefined().items()}
+    oracle = {f"oracle/{name}": value for name, value in metrics.oracle().items()}
+    if thresholds:
+        decided = metrics.at_threshold(thresholds.image, thresholds.pixel)
+        for name, value in decided.items():
+            values[f"threshold/{name}"] = value
+            if not math.isfinite(value):
+                undefined[f"threshold/{name}"] = "no image or pixel of the class it is a share of"
+        for kind, threshold in (("image", thresholds.image), ("pixel", thresholds.pixel)):
+            values[f"threshold/{kind}_threshold"] = threshold
+            best = oracle[f"oracle/{kind}_f1max_threshold"]
+            oracle[f"oracle/{kind}_threshold_gap"] = threshold - best
+            lost = values[f"test/{kind}_f1max"] - decided[f"{kind}_f1"]
+            oracle[f"oracle/{kind}_f1_lost"] = lost
+    intervals = metrics.intervals(num_resamples=num_resamples) if num_resamples else {}
+    return Evaluation(
+        metrics={name: _finite(value) for name, value in values.items()},
+        oracle={name: _finite(value) for name, value in oracle.items()},
+        undefined=undefined,
+        intervals={
+            f"test/{name}": [interval.low, interval.high] if math.isfinite(interval.low) else None
+            for name, interval in intervals.items()
+        },
+        images=images,
+        curves={
+            name: Curve(
+                x=x, y=y, title=CURVES[name][0], x_label=CURVES[name][1], y_label=CURVES[name][2]
+            )
+            for name, (x, y) in metrics.curves().items()
+            if len(x)
+        },
+        outside=outside.record(),
+        metric_bytes=metrics.memory_bytes + metrics.disk_bytes,
+    )
+
+
+def best_on_test(evaluations: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """The highest value of each `test/...` metric over epochs and when it was reached.
+
+    What published CFA figures report, each metric with an epoch of its own: `oracle/best_...`.
+    """
+    best: dict[str, float | None] = {}
+    for name in (key for key in evaluations[0] if key.startswith("test/")):
+        reached = [(v, -(e["epoch"] or 0)) for e in evaluations if (v := e[name]) is not None]
+        value, epoch = max(reached) if reached else (None, None)
+        short = name.removeprefix("test/")
+        best[f"oracle/best_{short}"] = value
+        best[f"oracle/best_{short}_epoch"] = None if epoch is None else -epoch
+    return best
+
+
+def sample_mask(table: SampleTable, sample: Sample, placement: Placement) -> np.ndarray | None:
+    """An image's defect mask (H, W) bool; None where a defect image comes without one."""
+    if sample.label and not sample.masks:
+        return None
+    paths = [table.absolute(path) for path in sample.masks]
+    return load_mask(paths, placement.original, above=table.mask_above)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+@dataclass
+class _Outside:
+    """Counts what the scored windows leave out of the masks, and masks that cannot be right."""
+
+    defect_pixels: int = 0
+    seen_pixels: int = 0
+    hidden_images: int = 0
+    empty_masks: int = 0
+    inverted_masks: int = 0
+
+    def count(self, mask: np.ndarray, seen: np.ndarray, *, doubt: str | None) -> None:
+        self.empty_masks += doubt == "empty"
+        self.inverted_masks += doubt == "inverted"
+        total, visible = int(mask.sum()), int(seen.sum())
+        self.defect_pixels += total
+        self.seen_pixels += visible
+        self.hidden_images += total > 0 and visible == 0
+
+    def record(self) -> dict[str, float]:
+        hidden = self.defect_pixels - self.seen_pixels
+        return {
+            "defect_pixels_outside_ratio": hidden / self.defect_pixels if self.defect_pixels else 0,
+            "num_defect_images_without_visible_defect": self.hidden_images,
+            "num_empty_masks": self.empty_masks,
+            "num_inverted_masks": self.inverted_masks,
+        }

@@ -1,0 +1,96 @@
+"""The pictures of one run: which test images are shown, and the figures that show them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cfa_lab import figures
+from cfa_lab.data.images import decode_image
+from cfa_lab.data.samples import SampleTable
+from cfa_lab.evaluation.evaluate import Evaluation, sample_mask
+from cfa_lab.evaluation.maps import ScoredImage, full_map
+from cfa_lab.method.detector import Detector
+from cfa_lab.tracking import Panel
+from cfa_lab.training.loop import Row
+
+GROUPS = {
+    "false positive": ("false_positives", "Normal images with the highest scores"),
+    "miss": ("misses", "Defect images with the lowest scores"),
+    "typical": ("typical", "A spread of the other test images, by score"),
+}
+"""Group of cases -> name of its figure and the figure's title."""
+
+COLOUR_RANGE = (0.005, 0.9995)
+"""Quantiles of all test patches' scores, labels unseen, that the run's one colour scale spans."""
+
+
+def draw_figures(
+    folder: Path,
+    detector: Detector,
+    result: Evaluation,
+    table: SampleTable,
+    *,
+    input_size: tuple[int, int],
+    predictions: Sequence[dict[str, object]],
+    history: Sequence[Row],
+    alpha: float | None,
+    num_each: int,
+) -> tuple[list[Panel], list[Path]]:
+    """Draw a run's figures into `folder`; returns the panels for trackers, and the files.
+
+    Cases are `num_each` worst false positives, worst misses and typical images; their test images
+    are opened again here. All heat maps share one colour scale. `num_each` of 0 draws nothing.
+    """
+    if not num_each:
+        return [], []
+    folder.mkdir(exist_ok=True)
+    low, high = _colour_range(result.images)
+    panels: list[Panel] = []
+    files: list[Path] = []
+    for group, indices in figures.choose_cases(predictions, num_each=num_each).items():
+        if not indices:
+            continue
+        shown = [
+            figures.render_panel(
+                _case(detector, result.images[i], table, input_size), group, low=low, high=high
+            )
+            for i in indices
+        ]
+        name, title = GROUPS[group]
+        path = folder / f"{name}.png"
+        figures.draw_cases(shown, path, title=title, low=low, high=high)
+        panels += shown
+        files.append(path)
+    for path, draw in {
+        folder / "scores.png": lambda path: figures.draw_score_histogram(predictions, path),
+        folder / "training.png": lambda path: figures.draw_training(history, path, alpha=alpha),
+        folder / "curves.png": lambda path: figures.draw_curves(result.curves, path),
+    }.items():
+        if path.name != "training.png" or history:
+            draw(path)
+            files.append(path)
+    return panels, files
+
+
+def _case(
+    detector: Detector, scored: ScoredImage, table: SampleTable, input_size: tuple[int, int]
+) -> figures.Case:
+    sample = scored.sample
+    return figures.Case(
+        path=sample.path,
+        label=sample.label,
+        defect=sample.defect,
+        score=scored.score,
+        image=decode_image(table.absolute(sample.path)),
+        mask=sample_mask(table, sample, scored.placement),
+        heat=full_map(detector, scored, input_size),
+    )
+
+
+def _colour_range(images: Sequence[ScoredImage]) -> tuple[float, float]:
+    if not images:
+        return 0.0, 1.0
+    scores = np.concatenate([image.patch_scores.numpy().ravel() for image in images])
+    low, high = np.quantile(scores, COLOUR_RANGE)
+    return float(low), float(high)

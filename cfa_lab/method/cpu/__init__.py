@@ -1,0 +1,1 @@
+"""CFA compiled for CPUs: steps and neighbours by numba, with proven bounds."""

@@ -1,0 +1,1 @@
+"""CFA compiled for GPUs: neighbours by one Triton kernel."""

@@ -1,0 +1,60 @@
+"""The pictures of a report: runs' figures of worst cases, small enough to stand in the page."""
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cfa_lab.report.collect import Run, Study
+
+FIGURES = {
+    "misses.png": "defect images with the lowest scores",
+    "false_positives.png": "normal images with the highest scores",
+}
+LONGEST_SIDE = 1100
+"""Pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One figure of a run as a data URI."""
+
+    run: Run
+    caption: str
+    uri: str
+    size: tuple[int, int]
+    """Width and height, in pixels."""
+
+
+def choose_pictures(study: Study, most: int) -> Iterator[Picture]:
+    """At most `most` pictures: each category's first seed in each setting, setting by setting.
+
+    So every category is shown before a second setting is. Chosen by name, never by results.
+    """
+    left = most
+    for setting in study.settings:
+        for category in study.categories:
+            runs = [r for r in study.runs if r.setting == setting and r.category == category]
+            for run in runs[:1]:  # sorted by seed
+                for name, caption in FIGURES.items():
+                    if left <= 0:
+                        return
+                    picture = _load(run, name, caption)
+                    if picture is not None:
+                        left -= 1
+                        yield picture
+
+
+def _load(run: Run, name: str, caption: str) -> Picture | None:
+    from PIL import Image
+
+    try:
+        with Image.open(run.files / "figures" / name) as opened:
+            image = opened.convert("RGB")
+    except OSError:  # not drawn, for instance without a normal test image, or damaged
+        return None
+    image.thumbnail((LONGEST_SIDE, 4 * LONGEST_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, method=2)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return Picture(run=run, caption=caption, uri=f"data:image/webp;base64,{text}", size=image.size)

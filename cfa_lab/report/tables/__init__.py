@@ -1,0 +1,1 @@
+"""The report as CSV, Parquet, Markdown and LaTeX."""

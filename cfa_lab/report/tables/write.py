@@ -1,0 +1,177 @@
+"""A study's numbers as files: CSV and Parquet for programs, Markdown and LaTeX for papers.
+
+Nothing here depends on when or where the runs were made, `results.*` aside.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cfa_lab.files import replacing, write_atomically
+from cfa_lab.report.collect import Study
+from cfa_lab.report.comparisons import Comparison, Table
+from cfa_lab.report.statistics import (
+    Difference,
+    Summary,
+    summarise_cell,
+    summarise_macro,
+)
+from cfa_lab.report.tables.costs import beside_accuracy, leak_table
+from cfa_lab.report.tables.markdown import (
+    MACRO,
+    best_note,
+    caption,
+    differences_table,
+    grid,
+    head,
+    metric_table,
+)
+
+
+def results_frame(study: Study) -> pd.DataFrame:
+    """One row a run: where it lies, its setting, the varying keys, all its numbers."""
+    rows = [
+        {
+            "folder": str(run.folder),
+            "run_key": run.record.get("run_key"),
+            "dataset": run.config.get("dataset.name"),
+            "category": run.config["category"],
+            "seed": run.seed,
+            "setting": run.setting,
+            **{key: run.config.get(key) for key in study.keys},
+            **run.record["metrics"],
+            **run.record.get("oracle", {}),
+            **run.record.get("timing", {}),
+        }
+        for run in study.runs
+    ]
+    frame = pd.DataFrame(rows)
+    for key in study.keys:  # Parquet wants one type a column; a key may hold numbers and text
+        if frame[key].dtype == object:
+            frame[key] = frame[key].map(lambda value: None if value is None else str(value))
+    return frame
+
+
+def write_results(study: Study, output: Path) -> list[Path]:
+    """Write `results.csv` and, where pyarrow is installed, `results.parquet`."""
+    frame = results_frame(study)
+    files = [output / "results.csv"]
+    with replacing(files[0]) as partial:
+        frame.to_csv(partial, index=False)
+    if has_pyarrow():
+        files.append(output / "results.parquet")
+        with replacing(files[1]) as partial:
+            frame.to_parquet(partial, index=False, engine="pyarrow")
+    return files
+
+
+def has_pyarrow() -> bool:
+    """Whether Parquet can be written."""
+    from importlib.util import find_spec
+
+    return find_spec("pyarrow") is not None
+
+
+def summarise(study: Study, metric: str) -> dict[str, dict[str, Summary]]:
+    """Setting -> category, or `mean`, -> summary, of a metric."""
+    table: dict[str, dict[str, Summary]] = {}
+    for setting, categories in study.cells(metric).items():
+        row = {category: summarise_cell(seeds) for category, seeds in sorted(categories.items())}
+        macro = summarise_macro(categories)
+        table[setting] = row | ({MACRO: macro} if macro else {})
+    return table
+
+
+def write_tables(
+    study: Study, comparisons: Sequence[Comparison], output: Path, *, latex: bool
+) -> list[Path]:
+    """Write `summary.csv`, `differences.csv`, `tables.md` and, on request, `tables.tex`."""
+    frames = {
+        "summary.csv": summary_frame({found.metric: found.table for found in comparisons}),
+        "differences.csv": differences_frame({c.metric: c.differences for c in comparisons}),
+    }
+    for name, frame in frames.items():
+        with replacing(output / name) as partial:
+            frame.to_csv(partial, index=False)
+    texts = {"tables.md": markdown(study, comparisons)}
+    if latex:
+        places = [*study.categories, MACRO]
+        texts["tables.tex"] = "\n".join(
+            _latex(found.metric, found.table, places, found.best) for found in comparisons
+        )
+    for name, text in texts.items():
+        write_atomically(output / name, text)
+    return [output / name for name in (*frames, *texts)]
+
+
+def markdown(study: Study, comparisons: Sequence[Comparison]) -> str:
+    """All of `tables.md`."""
+    places = [*study.categories, MACRO]
+    parts = [
+        head(study),
+        *(metric_table(found.metric, found.table, places, found.best) for found in comparisons),
+        differences_table({found.metric: found.differences for found in comparisons}),
+        leak_table(study),
+        beside_accuracy(study),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def summary_frame(summaries: Mapping[str, Table]) -> pd.DataFrame:
+    """One row for each metric, setting and category, in shares of 1."""
+    rows = [
+        {"metric": metric, "setting": setting, "category": category, **vars(summary)}
+        for metric, table in summaries.items()
+        for setting, row in table.items()
+        for category, summary in row.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def differences_frame(differences: Mapping[str, Sequence[Difference]]) -> pd.DataFrame:
+    """One row for each metric and pair of settings, in shares of 1."""
+    names = list(Difference.__dataclass_fields__)
+    rows = [
+        {"metric": metric, **vars(difference), "verdict": difference.verdict}
+        for metric, found in differences.items()
+        for difference in found
+    ]
+    return pd.DataFrame(rows, columns=["metric", *names, "verdict"])
+
+
+def _latex(
+    metric: str,
+    table: Table,
+    places: Sequence[str],
+    best: str | None,
+) -> str:
+    def show(text: str) -> str:
+        escaped = escape_latex(text).replace("±", r"$\pm$")
+        return rf"\textbf{{{escaped}}}" if text == best else escaped
+
+    names, *rows = grid(table, places, plus_minus="±", dash="--")
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{escape_latex(caption(metric))}. {escape_latex(best_note(best))}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(show, names)) + r" \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        if row[0] == MACRO:
+            lines.append(r"\midrule")
+        lines.append(" & ".join(map(show, row)) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def escape_latex(text: str) -> str:
+    """Text with LaTeX's special characters made harmless."""
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    }
+    return "".join(special.get(character, character) for character in text)

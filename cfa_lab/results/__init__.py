@@ -1,1 +1,0 @@
-"""What run folders hold, and how they are read back."""

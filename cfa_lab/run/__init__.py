@@ -1,0 +1,1 @@
+"""One run: what stands before it, the run itself, and what it leaves behind."""

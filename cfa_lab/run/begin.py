@@ -1,0 +1,70 @@
+"""A run folder's life: what is there when a run begins, and what a failure leaves."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from cfa_lab.errors import UserError
+from cfa_lab.records.record import write_record
+from cfa_lab.training import checkpoint
+
+RESULTS = (
+    "metrics.json",
+    "predictions.csv",
+    "evaluations.csv",
+    "diagnostics.json",
+    checkpoint.MODEL,
+    checkpoint.MODEL_DESCRIPTION,
+    "figures",
+    "maps",
+)
+"""What an earlier run may have left; `history.csv` is cut by its own tracker."""
+
+
+def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
+    """The step at which an unfinished run goes on; 0 for a new one, whose old state is removed.
+
+    `resume` is the configured value; a folder named there must fit. Raises UserError otherwise.
+    """
+    named = resume not in ("auto", "never")
+    if resume == "never":
+        checkpoint.remove_state(folder)
+    position = checkpoint.state_position(folder)
+    if position and position["fit_key"] != fit_key:
+        if named:
+            raise UserError(
+                f"{folder} was started with other settings, images or weights "
+                f"(key {position['fit_key']}, now {fit_key}); start a new run without resume="
+            )
+        checkpoint.remove_state(folder)
+        return 0
+    return int(position.get("next_step", 0))
+
+
+def clear_results(folder: Path, *, first_step: int) -> None:
+    """Remove an earlier run's results, so that none is taken for this one's."""
+    for name in RESULTS:
+        if name == "evaluations.csv" and first_step:
+            continue
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def recorded_failure(
+    folder: Path, facts: dict[str, Any], *, has_begun: Callable[[], bool]
+) -> Iterator[None]:
+    """Record a failure of the body, once training has begun, and let it pass on."""
+    try:
+        yield
+    except BaseException as error:
+        if has_begun():
+            message = str(error) or type(error).__name__
+            with suppress(OSError):  # a full disk must not hide the failure itself
+                write_record(folder, status="failed", error=message, **facts)
+        raise

@@ -1,0 +1,106 @@
+"""What a finished run leaves in its folder, and what its trackers are told of it."""
+
+from pathlib import Path
+from typing import Any
+
+from cfa_lab.config import Config
+from cfa_lab.evaluation import diagnostics
+from cfa_lab.evaluation.evaluate import Evaluation
+from cfa_lab.evaluation.maps import write_maps
+from cfa_lab.figures.of_a_run import draw_figures
+from cfa_lab.method.detector import Detector
+from cfa_lab.run.prepare import Preparation
+from cfa_lab.tracking import Outcome, Panel
+from cfa_lab.tracking.files import read_history, write_predictions
+from cfa_lab.training import checkpoint
+
+
+def write_results(
+    config: Config, prepared: Preparation, folder: Path, detector: Detector, result: Evaluation
+) -> tuple[list[dict[str, Any]], list[Panel], list[Path]]:
+    """Write model, predictions, maps and figures; returns predictions, panels and figure files."""
+    extractor = prepared.extractor
+    checkpoint.save_model(
+        folder,
+        detector,
+        architecture=extractor.backbone.architecture,
+        geometry=extractor.geometry,
+        features=config.features.extraction,
+        weights_hash=prepared.backbone_hash,
+    )
+    predictions = _predictions(result)
+    write_predictions(folder / "predictions.csv", predictions)
+    if config.evaluation.maps:
+        write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
+    panels, figures = draw_figures(
+        folder / "figures",
+        detector,
+        result,
+        prepared.table,
+        input_size=extractor.geometry.input_size,
+        predictions=predictions,
+        history=read_history(folder / "history.csv"),
+        alpha=_visible_alpha(config),
+        num_each=config.evaluation.cases,
+    )
+    return predictions, panels, figures
+
+
+def diagnose(
+    config: Config, prepared: Preparation, folder: Path, detector: Detector
+) -> dict[str, Any] | None:
+    """Write what the hyperspheres became; None where the configuration asks for no such thing."""
+    table = prepared.table
+    samples = diagnostics.choose_samples(table.test, config.evaluation.diagnostics)
+    if not samples:
+        return None
+    record = diagnostics.summarise(
+        diagnostics.patch_distances(detector, prepared.extractor, table, samples),
+        num_images=len(samples),
+        num_entries=len(detector.bank),
+        radius=float(detector.radius),
+        squared=config.loss.squared,
+        alpha=_visible_alpha(config),
+    )
+    diagnostics.write_diagnostics(folder, record)
+    return record
+
+
+def make_outcome(
+    folder: Path,
+    result: Evaluation,
+    predictions: list[dict[str, Any]],
+    panels: list[Panel],
+    timing: dict[str, float],
+    diagnosis: dict[str, Any] | None,
+) -> Outcome:
+    """The end of a run as trackers are told of it; `timing` is in seconds, by `time/...` names."""
+    return Outcome(
+        metrics=result.metrics | result.oracle,
+        predictions=predictions,
+        panels=panels,
+        curves=result.curves | (diagnostics.curves(diagnosis) if diagnosis else {}),
+        timing=timing,
+        model=[folder / checkpoint.MODEL, folder / checkpoint.MODEL_DESCRIPTION],
+        diagnostics=diagnostics.scalars(diagnosis) if diagnosis else {},
+    )
+
+
+def _predictions(result: Evaluation) -> list[dict[str, Any]]:
+    threshold = result.metrics.get("threshold/image_threshold")
+    return [
+        {
+            "path": image.sample.path,
+            "label": image.sample.label,
+            "defect": image.sample.defect,
+            "score": image.score,
+            "decision": None if threshold is None else int(image.score >= threshold),
+        }
+        for image in result.images
+    ]
+
+
+def _visible_alpha(config: Config) -> float | None:
+    """alpha, where repulsion can only begin once r passes its square root."""
+    loss = config.loss
+    return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None

@@ -1,0 +1,256 @@
+"""What stands before training: device, samples, extractor, and the key of the run."""
+
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cfa_lab.config import Config
+from cfa_lab.data.geometry import Geometry
+from cfa_lab.data.layouts import Options, categories, read_samples
+from cfa_lab.data.samples import SampleTable
+from cfa_lab.errors import UserError
+from cfa_lab.features.extract import Extractor
+from cfa_lab.features.identity import image_hash
+from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
+from cfa_lab.features.store import FeatureStore
+from cfa_lab.method.backbone import Architecture, Backbone
+from cfa_lab.records.record import hash_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """A run about to begin."""
+
+    table: SampleTable
+    extractor: Extractor
+    backbone_hash: str
+    device: torch.device
+    num_threads: int
+    fit_key: str
+    """Hash of all that decides the fit; what a saved state belongs to."""
+    run_key: str
+    """Hash of all that decides the run's numbers."""
+
+
+def prepare(config: Config) -> Preparation:
+    """Check everything that can be known before an image is decoded; raises UserError.
+
+    Fixes the number of threads of this process.
+    """
+    device, num_threads = choose_device(config.device), set_threads(config.trainer.num_threads)
+    table = read_table(config)
+    extractor, backbone_hash = make_extractor(config, device)
+    fit_key = fit_key_of(config, table, backbone_hash, num_threads)
+    return Preparation(
+        table=table,
+        extractor=extractor,
+        backbone_hash=backbone_hash,
+        device=device,
+        num_threads=num_threads,
+        fit_key=fit_key,
+        run_key=run_key_of(config, table, fit_key),
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; `auto` is CUDA where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise UserError(
+                f"device is {name!r} but {count} CUDA devices are there; use device=cpu"
+            )
+    return device
+
+
+def set_threads(num_threads: int | None) -> int:
+    """Fix the number of CPU threads: launchers change it, and it changes the last bits."""
+    num_threads = count_threads(num_threads)
+    torch.set_num_threads(num_threads)
+    return num_threads
+
+
+def count_threads(num_threads: int | None) -> int:
+    """The number of CPU threads asked for; None means all cores this process may use."""
+    if num_threads is not None:
+        return num_threads
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def read_table(config: Config) -> SampleTable:
+    """The samples that a configuration chooses; makes the toy set where it is asked for."""
+    values = config.dataset
+    layout, root = made_root(config)
+    table = read_samples(layout, root, config.category, layout_options(config))
+    table = table.limit_train(values.limit_train, values.subset_seed)
+    return table.hold_out(values.validation_fraction, values.subset_seed)
+
+
+def seen_in_training(table: SampleTable) -> list[str]:
+    """Test images whose file is, byte for byte, one that was trained on; opens them all."""
+    known = {image_hash(table.absolute(sample.path)) for sample in table.train}
+    return [s.path for s in table.test if image_hash(table.absolute(s.path)) in known]
+
+
+def made_root(config: Config) -> tuple[str, Path]:
+    """The layout and the root to read, once what is made on first use has been made."""
+    values = config.dataset
+    root = Path(values.root).expanduser().absolute()
+    if values.layout == "toy":
+        from cfa_lab.data.toy import write_toy
+
+        write_toy(root)
+        return "mvtec", root
+    if values.layout == "rd_mvtec":
+        from cfa_lab.data.rotated import write_rotated
+
+        if values.made is None:
+            raise UserError("dataset=rd_mvtec writes images; say where with dataset.made=<folder>")
+        made = Path(values.made).expanduser().absolute()
+        return "mvtec", write_rotated(root, made, config.category, seed=values.draw_seed)
+    return values.layout, root
+
+
+def layout_options(config: Config) -> Options:
+    """What the layouts need to know besides the folder."""
+    values = config.dataset
+    return Options(
+        seed=values.subset_seed,
+        test_fraction=values.test_fraction,
+        split=values.split,
+        images=values.images,
+        index=values.index,
+        normal=None if values.normal is None else tuple(values.normal),
+        normal_test=tuple(values.normal_test),
+        defects=None if values.defects is None else tuple(values.defects),
+        masks=values.masks,
+    )
+
+
+def find_categories(config: Config) -> list[str]:
+    """The categories of the data set that a configuration chooses, sorted; raises UserError."""
+    if config.dataset.layout == "rd_mvtec":  # made category by category from these
+        return categories("mvtec", Path(config.dataset.root).expanduser().absolute())
+    return categories(*made_root(config), layout_options(config))
+
+
+def make_extractor(config: Config, device: torch.device) -> tuple[Extractor, str]:
+    """The extractor that a configuration describes, and its backbone's weights hash."""
+    kept = config.features
+    backbone, backbone_hash = make_backbone(config)
+    extractor = Extractor(
+        backbone=backbone,
+        geometry=Geometry(**asdict(config.image)),
+        device=device,
+        store=FeatureStore(Path(kept.folder), kept.max_gb) if kept.cache else None,
+        memory_gb=kept.memory_gb,
+        **kept.extraction,
+    )
+    return extractor, backbone_hash
+
+
+def make_backbone(config: Config) -> tuple[Backbone, str]:
+    """The frozen network that a configuration describes and its weights hash.
+
+    The last few are kept for further runs of this process: nothing ever changes them.
+    """
+    values = config.backbone
+    tag, file = values.tags.get(values.release), Path(values.weights)
+    changed = file.stat().st_mtime_ns if file.is_file() else None
+    return _backbone(
+        values.model,
+        values.weights,
+        tag,
+        tuple(values.layers),
+        values.activation,
+        values.divide_by_channels,
+        changed,
+    )
+
+
+@lru_cache(maxsize=4)
+def _backbone(
+    model: str,
+    weights: str,
+    tag: str | None,
+    layers: tuple[str, ...],
+    activation: str,
+    divide_by_channels: bool,
+    changed: int | None,
+) -> tuple[Backbone, str]:
+    """`changed` is there to tell a weights file from the one that stood there before."""
+    network = make_network(model, weights=weights, tag=tag)
+    mean, std = _normalisation(model, network)
+    architecture = Architecture(
+        model=model,
+        layers=layers,
+        activation=activation,
+        divide_by_channels=divide_by_channels,
+        mean=mean,
+        std=std,
+    )
+    backbone = Backbone(architecture, network)
+    return backbone, weights_hash(backbone.network)
+
+
+def _normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a network's input is normalised by, for images in 0..1."""
+    if model in PACKAGED:  # their authors use (x - 127) / 128 on 0..255
+        return (127 / 255,) * 3, (128 / 255,) * 3
+    settings = network.pretrained_cfg
+    return tuple(settings["mean"]), tuple(settings["std"])
+
+
+def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
+    """The hash of everything that decides a fit: not the device's name, paths or tracker."""
+    values = asdict(config)
+    decisive = ("image", "descriptor", "memory_bank", "loss", "optimizer", "trainer", "seed")
+    chosen = {key: values[key] for key in decisive}
+    del chosen["trainer"]["num_threads"]
+    backbone = {k: v for k, v in values["backbone"].items() if k not in ("name", "weights")}
+    features = {k: v for k, v in config.features.extraction.items() if k != "workers"}
+    return hash_key(
+        {
+            "config": chosen | {"backbone": backbone, "features": features},
+            "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
+            "weights": backbone_hash,
+            "num_threads": num_threads,
+        }
+    )
+
+
+def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
+    """The hash of everything that decides a run's numbers; test files count by name and size."""
+    evaluation = asdict(config.evaluation)
+    for key in ("maps", "cases", "spill_gb", "diagnostics"):
+        del evaluation[key]
+    return hash_key(
+        {
+            "fit": fit_key,
+            "config": {"scoring": asdict(config.scoring), "evaluation": evaluation},
+            "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
+            "labels": [[s.path, s.label, s.defect, table.mask_above] for s in table.test],
+            "test": {
+                path: _num_bytes(table.absolute(path))
+                for sample in table.test
+                for path in (sample.path, *sample.masks)
+            },
+        }
+    )
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"cannot find {path}: {error.strerror}; replace the file or take it out of the data set"
+        ) from error

@@ -1,0 +1,1 @@
+"""From a pooled pyramid to a detector: the parts, the loop, and what is kept of both."""
