@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY_RUN, compose, write_tiny
+from helpers.tiny import TINY_RUN, compose, write_tiny
 
 from cfa_lab.config import Config
 

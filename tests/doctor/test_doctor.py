@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken import BROKEN, DEFECT, MASK, TRAIN, Broken
+from helpers.broken import BROKEN, DEFECT, MASK, TRAIN, Broken
+from helpers.tiny import TINY_RUN
 from PIL import Image
-from tiny import TINY_RUN
 
 from cfa_lab import doctor
 from cfa_lab.cli import compose

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import write_tiny
+from helpers.tiny import write_tiny
 from torch import Tensor
 
 from cfa_lab.data.geometry import Geometry

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import make_pyramid
+from helpers.tiny import make_pyramid
 
 from cfa_lab import Detector, reference
 from cfa_lab.errors import UserError

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import make_pyramid
+from helpers.tiny import make_pyramid
 
 from cfa_lab import reference
 from cfa_lab.errors import UserError

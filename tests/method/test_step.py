@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import make_pyramid
+from helpers.tiny import make_pyramid
 
 from cfa_lab.method.cpu import step as step_cpu
 from cfa_lab.method.cpu.projection import ProjectedBank

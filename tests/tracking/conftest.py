@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_wandb import API_KEY, FakeWandb, fake_wandb
+from helpers.fake_wandb import API_KEY, FakeWandb, fake_wandb
 
 from cfa_lab.tracking import Curve, Outcome, Panel
 

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import pytest
-from fake_wandb import API_KEY, FakeWandb
+from helpers.fake_wandb import API_KEY, FakeWandb
 
 from cfa_lab.errors import UserError
 from cfa_lab.tracking import COLUMNS, dashboard

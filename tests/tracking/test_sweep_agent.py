@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_wandb import FakeWandb
-from tiny import write_tiny
+from helpers.fake_wandb import FakeWandb
+from helpers.tiny import write_tiny
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 SMALL = (

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_wandb import API_KEY, FakeWandb
+from helpers.fake_wandb import API_KEY, FakeWandb
 
 from cfa_lab.errors import UserError
 from cfa_lab.tracking import WandbTracker, sync

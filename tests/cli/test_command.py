@@ -1,0 +1,231 @@
+"""The command line as a user meets it: real processes, from other folders, with mistakes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers.tiny import TINY_RUN, write_tiny
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def cfa_lab(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cfa_lab", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+        timeout=300,
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *parts: str, code: int = 1) -> None:
+    """Exit code, one line on stderr after quiet progress lines, nothing on stdout."""
+    assert done.returncode == code, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("cfa_lab: ")
+    assert "Traceback" not in done.stderr
+    assert sum(line.startswith("cfa_lab: ") for line in done.stderr.splitlines()) == 1
+    for part in parts:
+        assert part in last, last
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+def test_help_and_configuration_import_no_heavy_package(tmp_path, arguments):
+    script = (
+        "import sys, cfa_lab.cli\n"
+        f"sys.argv = ['cfa_lab', *{arguments!r}]\n"
+        "try:\n    cfa_lab.cli.main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'timm', 'wandb', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_a_reader_who_stops_reading_gets_no_complaint(tmp_path):
+    """As in `python -m cfa_lab --help | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "cfa_lab", "--help"]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_help_names_groups_options_and_three_commands(tmp_path):
+    text = cfa_lab("--help", cwd=tmp_path).stdout
+    assert text.count("python -m cfa_lab ") >= 3
+    for part in ("wide_resnet50", "efficientnet_lite0", "memory_bank", "official, paper", "mvtec"):
+        assert part in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["typo=1"], ["unknown key 'typo'"]),
+        (["+typo=1"], ["unknown key 'typo'"]),
+        (["backbone=resnet81"], ["resnet81", "resnet18"]),
+        (["loss.K=0"], ["loss.K is 0", "at least 1"]),
+        (["loss.K=three"], ["loss.K", "three"]),
+        (["loss.K="], ["loss.K"]),
+        (["train"], ["'train' is neither", "bench"]),
+        (["resume=nowhere"], ["nowhere", "no run folder"]),
+        (["-m", "resume=nowhere"], ["leave out -m"]),
+        (["loss.KK=3"], ["unknown key 'loss.KK'", "did you mean 'loss.K'"]),
+        (["loss=null"], ["loss=null", "default"]),
+        (["loss.alpha=inf"], ["loss.alpha is inf"]),
+        (["seed=99999999999"], ["seed is 99999999999"]),
+        (["device=cuda:x"], ["device is 'cuda:x'"]),
+        (["category=ünï"], ["quotes"]),
+        (["category=all"], ["category=all", "-m"]),
+        (["plan", "hydra/sweeper=search"], ["search", "plan"]),
+        (["-m", "loss.K=0,1"], ["loss.K is 0"]),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_made(tmp_path, arguments, parts):
+    assert_one_line(cfa_lab(*arguments, cwd=tmp_path), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_about_the_data_are_one_line_and_leave_no_folder(tmp_path, tiny_root):
+    here = tmp_path / "here"
+    here.mkdir()
+    root = f"dataset.root={tiny_root}"
+    missing = cfa_lab(*TINY_RUN, f"dataset.root={tmp_path / 'none'}", cwd=here)
+    assert_one_line(missing, "No such file", "experiment=quickstart")
+    unknown = cfa_lab(*TINY_RUN, root, "category=sqare", cwd=here)
+    assert_one_line(unknown, "'sqare'", "did you mean 'square'", "found: square")
+    write_tiny(tmp_path / "data" / "empty", num_train=0)
+    empty = cfa_lab(*TINY_RUN, f"dataset.root={tmp_path / 'data'}", "category=empty", cwd=here)
+    assert_one_line(empty, "training")
+    bank = cfa_lab(*TINY_RUN, root, "loss.K=200", "loss.J=100", cwd=here)
+    assert_one_line(bank, "200 + 100", "256")
+    assert list(here.iterdir()) == []
+
+
+def test_a_refused_run_leaves_the_users_own_folders_alone(tmp_path, tiny_root):
+    mine = tmp_path / "mine"
+    (mine / "wandb").mkdir(parents=True)
+    (mine / "wandb" / "precious").write_text("keep")
+    root = f"dataset.root={tiny_root}"
+    done = cfa_lab(*TINY_RUN, root, "category=foo", f"hydra.run.dir={mine}", cwd=tmp_path)
+    assert_one_line(done, "'foo'")
+    assert (mine / "wandb" / "precious").read_text() == "keep"
+
+
+def test_a_run_from_another_folder_prints_its_metrics_and_where_they_are(tmp_path, tiny_root):
+    done = cfa_lab(*TINY_RUN, f"dataset.root={tiny_root}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("AUROC", "AUPRO@0.05", "run folder  outputs/", "figures/misses.png"):
+        assert part in done.stdout
+    (metrics,) = tmp_path.glob("outputs/*/*/metrics.json")
+    assert (metrics.parent / ".hydra" / "overrides.yaml").is_file()
+
+    again = cfa_lab(*TINY_RUN, f"hydra.run.dir={metrics.parent}", cwd=tmp_path)
+    assert_one_line(again, "holds a run already")
+    resumed = cfa_lab(f"resume={metrics.parent}", cwd=tmp_path)
+    assert_one_line(resumed, "nothing to resume")
+
+
+def test_a_multirun_goes_on_after_a_failed_job_and_exits_with_one(tmp_path, tiny_root):
+    done = cfa_lab(
+        "-m", *TINY_RUN, f"dataset.root={tiny_root}", "category=sqare,square", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "'sqare'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list(tmp_path.glob("multirun/*/*/*/metrics.json"))) == 1
+
+
+def test_interrupting_says_how_to_go_on_and_going_on_gives_the_same_numbers(tmp_path, tiny_root):
+    arguments = [*TINY_RUN, f"dataset.root={tiny_root}", "trainer.epochs=60"]
+    whole = cfa_lab(*arguments, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cfa_lab", *arguments, f"hydra.run.dir={folder}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # a background shell lets its children ignore the signal, and they inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    history = folder / "history.csv"
+    deadline = time.monotonic() + 120
+    while not (history.is_file() and history.stat().st_size > 2000):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert f"resume={folder}" in stderr.strip().splitlines()[-1]
+    assert "Traceback" not in stderr
+
+    refused = cfa_lab(f"resume={folder}", "seed=1", cwd=tmp_path)
+    assert_one_line(refused, "other settings")
+    resumed = cfa_lab(f"resume={folder}", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    for name in ("history.csv", "predictions.csv"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_wandb_offline_run_is_complete_and_quiet(tmp_path, tiny_root):
+    arguments = [a for a in TINY_RUN if not a.startswith("tracker")]
+    done = cfa_lab(
+        *arguments,
+        f"dataset.root={tiny_root}",
+        "tracker.images=false",
+        cwd=tmp_path,
+        WANDB_API_KEY="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("outputs/*/*/wandb/offline-run-*/run-*.wandb"))) == 1
+    assert len(done.stderr.strip().splitlines()) < 12
+
+
+@pytest.mark.slow
+def test_the_built_wheel_holds_the_configuration_and_runs_without_the_checkout(tmp_path):
+    """The wheel is unpacked, not installed: everything else comes from this environment."""
+    import zipfile
+
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, REPOSITORY],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(site)
+    assert "cfa_lab/conf/config.yaml" in names
+    assert "cfa_lab/conf/experiment/quickstart.yaml" in names
+    assert "hydra_plugins/cfa_lab_sweeper.py" in names
+    assert not [n for n in names if n.startswith(("tests", "conf/", "experiments/"))]
+    write_tiny(tmp_path / "data" / "square")
+    done = cfa_lab(
+        *TINY_RUN, f"dataset.root={tmp_path / 'data'}", cwd=tmp_path, PYTHONPATH=str(site)
+    )
+    assert done.returncode == 0, done.stderr
+    where = subprocess.run(
+        [sys.executable, "-c", "import cfa_lab; print(cfa_lab.__file__)"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+    )
+    assert where.stdout.startswith(str(site))

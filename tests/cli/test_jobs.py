@@ -1,0 +1,238 @@
+"""From a multirun's command line to its jobs, as Hydra itself would compose them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from cfa_lab.cli import task
+from cfa_lab.cli.combinations import combine
+from cfa_lab.cli.jobs import Job, make_jobs, task_part
+from cfa_lab.config import Config, conf_dir
+from cfa_lab.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def hydra_context() -> Iterator[None]:
+    ConfigStore.instance().store(name="schema", node=Config)
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        yield
+
+
+def jobs_of(*arguments: str, params: dict[str, str] | None = None, cases: Any = None) -> list[Job]:
+    loader = GlobalHydra.instance().config_loader()
+    master = loader.load_configuration("config", list(arguments), run_mode=RunMode.MULTIRUN)
+    return make_jobs(combine(arguments, params or {}, cases, loader), master, loader)
+
+
+def test_jobs_are_every_combination_as_hydra_composes_it():
+    jobs = jobs_of(
+        "backbone=resnet18,wide_resnet50",
+        "loss.K=1,3",
+        "preset=paper",
+        "image.crop=null,128",
+        "category='a b',c",
+        "tracker.tags=[x,y]",
+    )
+    assert len(jobs) == 16
+    loader = GlobalHydra.instance().config_loader()
+    for job in jobs:
+        literal = loader.load_sweep_config(job.composed, job.arguments)
+        assert task_part(literal) == task_part(job.composed)
+    assert [job.config.loss.K for job in jobs[:5]] == [1, 1, 1, 1, 3]
+    assert [job.config.category for job in jobs[:2]] == ["a b", "c"]
+    assert jobs[0].config.memory_bank.kind == "ema"
+    assert jobs[0].subdir == "0-resnet18-a b-s0"
+    assert jobs[0].arguments[-1] == "hydra.sweep.subdir='0-resnet18-a b-s0'"
+    assert jobs[15].settings["backbone"] == "wide_resnet50"
+
+
+def test_all_is_every_category_of_each_data_set(tmp_path: Path):
+    from helpers.tiny import write_tiny
+
+    for category in ("one/x", "one/y", "two/z z"):
+        write_tiny(tmp_path / category)
+    root = f"dataset.root={tmp_path}/one,{tmp_path}/two"
+    jobs = jobs_of("category=all", root, "seed=0,1")
+    assert sorted((job.config.category, job.config.seed) for job in jobs) == [
+        *(("x", 0), ("x", 1), ("y", 0), ("y", 1), ("z z", 0), ("z z", 1))
+    ]
+    assert len({job.subdir for job in jobs}) == 6
+
+
+ADAPTATION = {
+    "adaptation": [
+        "trainer.epochs=0 descriptor.init=identity descriptor.coordinates=false",
+        "loss.J=0,3",
+        "",
+    ]
+}
+
+
+def test_cases_are_crossed_with_each_other_and_with_params():
+    cases = {"data": ["category=a dataset.limit_train=32", "category=b,'c d'"], **ADAPTATION}
+    jobs = jobs_of("loss.K=5", params={"seed": "0,1"}, cases=cases)
+    assert len(jobs) == 2 * 3 * 4
+    found = [(job.config.seed, job.config.category, job.config.loss.J) for job in jobs]
+    assert found[:5] == [(0, "a", 3), (0, "a", 0), (0, "a", 3), (0, "a", 3), (0, "b", 3)]
+    assert found[12][0] == 1
+    assert {job.config.loss.K for job in jobs} == {5}
+    first = jobs[0].config
+    assert (first.trainer.epochs, first.dataset.limit_train) == (0, 32)
+    assert (first.descriptor.init, first.descriptor.coordinates) == ("identity", False)
+    assert (jobs[4].config.dataset.limit_train, jobs[1].config.trainer.epochs) == (None, 30)
+    assert "loss.J" not in jobs[3].settings
+
+
+def test_a_case_may_choose_groups_and_presets_as_hydra_would():
+    jobs = jobs_of(cases={"method": ["preset=official backbone=resnet18", "preset=lab loss.r=0.1"]})
+    assert [job.config.backbone.name for job in jobs] == ["resnet18", "wide_resnet50"]
+    assert [job.config.image.crop for job in jobs] == [224, None]
+    assert [job.config.loss.r for job in jobs] == [1e-5, 0.1]
+
+
+def test_what_is_typed_wins_over_a_case_and_equal_combinations_are_made_once():
+    jobs = jobs_of("preset=official", "trainer.epochs=2", "loss.J=1", cases=ADAPTATION)
+    assert [job.config.trainer.epochs for job in jobs] == [2, 2]
+    assert [job.config.descriptor.init for job in jobs] == ["identity", "default"]
+    both = {"a": ["loss.J=1"], "b": ["loss.J=2 loss.K=1"]}
+    jobs = jobs_of("loss.J=0", "seed=0,1", params={"seed": "5"}, cases=both)
+    assert [(job.config.seed, job.config.loss.J) for job in jobs] == [(0, 0), (1, 0)]
+
+
+def test_all_in_a_case_is_each_category_of_its_data_set(tmp_path: Path):
+    from helpers.tiny import write_tiny
+
+    for category in ("one/x", "one/y", "two/z"):
+        write_tiny(tmp_path / category)
+    chosen = (("one", "all"), ("two", "z"), ("one", "y"))
+    data = [f"dataset.root={tmp_path}/{root} category={category}" for root, category in chosen]
+    jobs = jobs_of(cases={"data": data, "J": ["loss.J=0,3"]})
+    found = [(job.config.category, job.config.loss.J) for job in jobs]
+    assert found == [("x", 0), ("y", 0), ("x", 3), ("y", 3), ("z", 0), ("z", 3)]
+    assert [job.subdir.partition("-")[0] for job in jobs] == [str(i) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    "cases, message",
+    [
+        (["loss.J=0"], r"hydra\.sweeper\.cases is \['loss.J=0'\]"),
+        ({"a": "loss.J=0"}, r"cases\.a is 'loss.J=0'; allowed: a list"),
+        ({"a": []}, r"cases\.a is \[\]"),
+        ({"a": [3]}, r"'3' is no setting"),
+        ({"a": ["loss.J 0"]}, r"'loss.J' is no setting of a run; allowed: key=value"),
+        ({"a": ["hydra.job.num=3"]}, "is no setting of a run"),
+        ({"a": ["loss.J=0 loss.K=1 loss.J=1"]}, r"sets loss\.J twice"),
+        (
+            {"a": ["seed=1"]},
+            r"seed is set by hydra\.sweeper\.params and by hydra\.sweeper\.cases\.a;",
+        ),
+        ({"a": ["loss.J=0"], "b": ["", "loss.J=1"]}, r"loss\.J is set by .*cases\.a and by .*\.b;"),
+        ({"a": ["loss.J=interval(0,1)"]}, "hydra/sweeper=search"),
+    ],
+)
+def test_cases_of_another_form_and_doubled_keys_are_refused(cases: Any, message: str):
+    with pytest.raises(UserError, match=message):
+        jobs_of(params={"seed": "0,1"}, cases=cases)
+
+
+def test_an_unknown_key_in_a_case_is_refused_before_any_job():
+    with pytest.raises(HydraException, match=r"loss\.KK"):
+        jobs_of(cases={"a": ["loss.K=1", "loss.KK=2"]})
+
+
+@pytest.mark.parametrize("override", ["loss.K=x", "loss.KK=1,2", "backbone=resnet81,resnet18"])
+def test_what_hydra_refuses_is_refused_before_any_job(override: str):
+    with pytest.raises(HydraException):
+        jobs_of(override, "seed=0,1")
+
+
+def test_settings_out_of_bounds_and_endless_sweeps_are_refused_before_any_job():
+    with pytest.raises(UserError, match=r"loss\.K is 0"):
+        jobs_of("loss.K=0,1")
+    with pytest.raises(UserError, match="hydra/sweeper=search"):
+        jobs_of("loss.alpha=interval(0,1)")
+
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+NUM_JOBS = {
+    **{"toy_ablation": 12, "quickstart": 1, "mvtec_readme": 30},
+    **{"paper_table2": 15, "paper_table3": 30, "paper_table5": 120, "paper_table6": 60},
+    "paper_table7": 45,
+}
+"""With `category=all` counted once."""
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_job_of_an_experiment_composes(experiment: str):
+    loader = GlobalHydra.instance().config_loader()
+    arguments = [f"experiment={experiment}", "dataset.layout=mvtec"]
+    master = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
+    sweeper: Any = OmegaConf.to_container(master.hydra.sweeper)
+    params = {k: v for k, v in (sweeper["params"] or {}).items() if v != "all"}
+    cases = {
+        axis: [case.replace("category=all", "category=weave") for case in given]
+        for axis, given in (sweeper["cases"] or {}).items()
+    }
+    jobs = make_jobs(combine(arguments, params, cases, loader), master, loader)
+    assert master.hydra.mode == (RunMode.MULTIRUN if params or cases else None)
+    assert len(jobs) == NUM_JOBS.get(experiment, len(jobs))
+    if experiment in PAPER:
+        assert len({job.config.category for job in jobs}) == 15
+        assert {job.config.preset for job in jobs} == {PAPER[experiment]}
+
+
+PAPER = dict.fromkeys((name for name in EXPERIMENTS if name.startswith("paper_")), "official")
+PAPER["mvtec_readme"] = "lab"
+
+
+@pytest.mark.parametrize("experiment", PAPER)
+def test_the_commands_in_a_studys_head_are_the_ones_that_make_and_publish_it(experiment: str):
+    path = conf_dir() / "experiment" / f"{experiment}.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert f"#   CFA_LAB_DATA=/data python -m cfa_lab experiment={experiment}\n" in text
+    (command,) = re.findall(r"# +python -m cfa_lab report (.*?)(?:\n|\\)", text)
+    folder = OmegaConf.load(path).hydra.sweep.dir
+    assert folder == f"multirun/{experiment}"
+    assert command.split() == [
+        *(folder, "--output", f"experiments/results/{experiment}", "--publish")
+    ]
+
+
+@pytest.mark.parametrize(
+    "choice, plugin",
+    [
+        ("hydra/launcher=parallel", "hydra_plugins.hydra_joblib_launcher"),
+        ("hydra/launcher=local", "hydra_plugins.hydra_submitit_launcher"),
+        ("hydra/launcher=slurm", "hydra_plugins.hydra_submitit_launcher"),
+        ("hydra/launcher=ray_local", "hydra_plugins.hydra_ray_launcher"),
+        ("hydra/sweeper=search", "hydra_plugins.hydra_optuna_sweeper"),
+    ],
+)
+def test_launchers_and_the_search_compose(choice: str, plugin: str):
+    pytest.importorskip(plugin, reason="needs the extra of this launcher or sweeper")
+    loader = GlobalHydra.instance().config_loader()
+    master = loader.load_configuration("config", [choice], run_mode=RunMode.MULTIRUN)
+    group = choice.split("=")[0].split("/")[1]
+    assert plugin in master.hydra[group]._target_
+
+
+def test_jobs_take_the_gpus_in_turn_unless_one_is_named(monkeypatch):
+    def device(number: int, name: str = "auto") -> str:
+        (job,) = jobs_of(f"device={name}")
+        return task.on_its_gpu(job.config, number).device
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device(number) for number in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert device(1, "cuda:0") == "cuda:0"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device(1) == "auto"

@@ -1,0 +1,1 @@
+"""What several rooms of tests use: tiny sets, broken sets, synthetic runs, a stand-in for W&B."""
