@@ -69,6 +69,8 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
     assert text.count("python -m cfa_lab ") >= 3
     for part in ("wide_resnet50", "efficientnet_lite0", "memory_bank", "official, paper", "mvtec"):
         assert part in text
+    (experiments,) = (line for line in text.splitlines() if line.startswith("experiment:"))
+    assert {"quickstart", "toy_ablation"} <= set(experiments.replace(",", "").split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,30 +199,47 @@ def test_wandb_offline_run_is_complete_and_quiet(tmp_path, tiny_root):
     assert len(done.stderr.strip().splitlines()) < 12
 
 
+def build(*arguments: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "build", *arguments], check=True, capture_output=True)
+
+
 @pytest.mark.slow
 def test_the_built_wheel_holds_the_configuration_and_runs_without_the_checkout(tmp_path):
     """The wheel is unpacked, not installed: everything else comes from this environment."""
     import zipfile
 
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, REPOSITORY],
-        check=True,
-        capture_output=True,
-    )
+    build("--wheel", "--outdir", tmp_path, REPOSITORY)
     (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 1_000_000
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(site)
-    assert "cfa_lab/conf/config.yaml" in names
-    assert "cfa_lab/conf/experiment/quickstart.yaml" in names
+    experiments = sorted(path.name for path in (REPOSITORY / "conf" / "experiment").iterdir())
+    assert [n for n in names if n.startswith("cfa_lab/conf/experiment/")] == [
+        f"cfa_lab/conf/experiment/{name}" for name in experiments
+    ]
+    for name in ("cfa_lab/conf/config.yaml", "cfa_lab/py.typed"):
+        assert name in names
     assert "hydra_plugins/cfa_lab_sweeper.py" in names
-    assert not [n for n in names if n.startswith(("tests", "conf/", "experiments/"))]
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {
+        "cfa_lab",
+        "hydra_plugins",
+    }
+    assert not [name for name in names if "/results/" in name]
+
+    build("--outdir", tmp_path / "again", REPOSITORY)  # a source distribution, and a wheel of that
+    (again,) = (tmp_path / "again").glob("*.whl")
+    with zipfile.ZipFile(again) as archive:
+        assert sorted(archive.namelist()) == sorted(names)
+
     write_tiny(tmp_path / "data" / "square")
     done = cfa_lab(
         *TINY_RUN, f"dataset.root={tmp_path / 'data'}", cwd=tmp_path, PYTHONPATH=str(site)
     )
     assert done.returncode == 0, done.stderr
+    plan = cfa_lab("plan", "experiment=toy_ablation", cwd=tmp_path, PYTHONPATH=str(site))
+    assert plan.returncode == 0, plan.stderr
     where = subprocess.run(
         [sys.executable, "-c", "import cfa_lab; print(cfa_lab.__file__)"],
         capture_output=True,
