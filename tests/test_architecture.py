@@ -10,7 +10,7 @@ import cfa_lab
 PACKAGE = Path(cfa_lab.__file__).parent
 
 LAYERS = [
-    {"errors", "files"},
+    {"errors", "files", "vocabulary"},
     {"method", "data", "metrics", "config", "tracking"},
     {"features", "training", "records"},
     {"evaluation", "report"},
@@ -64,7 +64,7 @@ def test_a_module_imports_only_from_below(path: Path):
         assert other not in JUDGES or own == "bench", f"{path} imports the judge {other}"
         if other in JUDGES:
             continue
-        below = layer(other) < layer(own)
+        below = other == "errors" or layer(other) < layer(own)  # the ground floor raises it, too
         assert below, f"{own} must not import {other}"
 
 

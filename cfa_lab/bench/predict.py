@@ -22,6 +22,7 @@ from cfa_lab.features.networks import make_network
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.method.detector import Detector
 from cfa_lab.training.parts import make_descriptor, make_scoring
+from cfa_lab.vocabulary import PRECISIONS, one_of
 
 JUDGE = "reference"
 
@@ -49,7 +50,7 @@ def run_bench_predict(
     for batch_size in batch_sizes:
         of_size: dict[str, dict[str, Any]] = {}
         judge = np.empty(0)
-        for name in (JUDGE, "exact", "fast"):
+        for name in (JUDGE, *PRECISIONS):
             (seconds, maps), peak = in_own_process(
                 *(_predict, name, backbone, size, batch_size, repeats),
                 *((gamma_d, gamma_c), torch.get_num_threads()),
@@ -102,7 +103,7 @@ def _predict(
         geometry=Geometry(resize="stretch", height=size, width=size),
         device=torch.device("cpu"),
         dtype="float32",
-        precision="exact" if name == JUDGE else name,
+        precision="exact" if name == JUDGE else one_of("contestant", name, PRECISIONS),
         batch_size=batch_size,
         workers=1,
     )

@@ -13,6 +13,7 @@ from cfa_lab.bench.literal_run import literal_run
 from cfa_lab.bench.pictures import CATEGORY, write_category
 from cfa_lab.bench.processes import Finished, in_own_process, run_command
 from cfa_lab.bench.report import new_parser, ratio_to, show
+from cfa_lab.vocabulary import PRECISIONS
 
 JUDGE = "literal procedure"
 COMPARED = ("test/image_auroc", "test/pixel_auroc")
@@ -64,7 +65,7 @@ def run_bench_run(
             "peak_bytes": peak,
             "scaled_from": literal | {"epochs": literal_epochs},
         }
-        for precision in ("exact", "fast"):
+        for precision in PRECISIONS:
             chosen = arguments_of(folder, backbone, size, seed, precision)
             short = _run(folder / f"{precision}-short", chosen, literal_epochs)
             whole = _run(folder / precision, chosen, epochs)

@@ -16,12 +16,13 @@ from cfa_lab.config import load_settings
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.training.fit import fit_pyramid
 from cfa_lab.training.loop import Observer
+from cfa_lab.vocabulary import PRECISIONS
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50": (256, 512, 1024)}
 """Level widths of the features that are made up, at strides 4, 8 and 16."""
 
 JUDGE = "reference"
-CONTESTANTS = (JUDGE, "exact", "fast")
+CONTESTANTS = (JUDGE, *PRECISIONS)
 
 
 def run_bench_train(

@@ -12,11 +12,11 @@ from omegaconf import MISSING
 
 from cfa_lab.config.inputs import Backbone, Dataset, Features, Image
 from cfa_lab.config.outputs import Evaluation, Tracker
-from cfa_lab.config.presets import PRESETS, conf_dir, load_settings
+from cfa_lab.config.presets import conf_dir, load_settings
 from cfa_lab.config.settings import Settings
 from cfa_lab.errors import UserError
 
-__all__ = ["PRESETS", "Config", "Settings", "conf_dir", "load_settings"]
+__all__ = ["Config", "Settings", "conf_dir", "load_settings"]
 
 
 @dataclass(kw_only=True)

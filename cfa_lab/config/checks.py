@@ -5,11 +5,6 @@ import math
 from cfa_lab.errors import UserError
 
 
-def one_of(key: str, value: str, *allowed: str) -> None:
-    if value not in allowed:
-        raise UserError(f"{key} is {value!r}; allowed: {', '.join(allowed)}")
-
-
 def at_least(key: str, value: float | None, bound: float, *, above: bool = False) -> None:
     if value is None:
         return

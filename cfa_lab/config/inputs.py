@@ -5,8 +5,17 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from cfa_lab.config.checks import at_least, one_of
+from cfa_lab.config.checks import at_least
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import (
+    ACTIVATIONS,
+    DTYPES,
+    INTERPOLATIONS,
+    PRECISIONS,
+    RELEASES,
+    RESIZES,
+    one_of,
+)
 
 
 @dataclass(kw_only=True)
@@ -33,8 +42,8 @@ class Backbone:
     """Divide each level by its number of channels (authors' EfficientNet-B5)."""
 
     def __post_init__(self) -> None:
-        one_of("backbone.activation", self.activation, "relu", "leaky")
-        one_of("backbone.release", self.release, "v1", "v2")
+        one_of("backbone.activation", self.activation, ACTIVATIONS)
+        one_of("backbone.release", self.release, RELEASES)
         at_least("backbone.dimension_factor", self.dimension_factor, 1)
         if not self.layers:
             raise UserError("backbone.layers is empty; name at least one map, finest first")
@@ -109,8 +118,8 @@ class Image:
     """Pixels that neighbouring tiles share at least, for `tile`."""
 
     def __post_init__(self) -> None:
-        one_of("image.resize", self.resize, "stretch", "shorter_side", "letterbox", "tile")
-        one_of("image.interpolation", self.interpolation, "lanczos", "bilinear", "bicubic")
+        one_of("image.resize", self.resize, RESIZES)
+        one_of("image.interpolation", self.interpolation, INTERPOLATIONS)
         for key in ("height", "width", "size", "crop"):
             at_least(f"image.{key}", getattr(self, key), 1)
         at_least("image.overlap", self.overlap, 0)
@@ -138,8 +147,8 @@ class Features:
     """Training features up to this size, in 10^9 bytes, are held in memory (on a GPU, in its)."""
 
     def __post_init__(self) -> None:
-        one_of("features.dtype", self.dtype, "half", "float32")
-        one_of("features.precision", self.precision, "exact", "fast")
+        one_of("features.dtype", self.dtype, DTYPES)
+        one_of("features.precision", self.precision, PRECISIONS)
         at_least("features.batch_size", self.batch_size, 1)
         at_least("features.workers", self.workers, 1)
         at_least("features.max_gb", self.max_gb, 0, above=True)

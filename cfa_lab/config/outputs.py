@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from cfa_lab.config.checks import at_least, one_of
+from cfa_lab.config.checks import at_least
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import THRESHOLD_RULES, TRACKER_MODES, TRACKER_NAMES, one_of
 
 
 @dataclass(kw_only=True)
@@ -39,7 +40,7 @@ class Evaluation:
         at_least("evaluation.diagnostics", self.diagnostics, 0)
         at_least("evaluation.resamples", self.resamples, 0)
         at_least("evaluation.spill_gb", self.spill_gb, 0)
-        one_of("evaluation.threshold", self.threshold, "quantile", "mean_sd", "extreme_value")
+        one_of("evaluation.threshold", self.threshold, THRESHOLD_RULES)
         at_least("evaluation.num_sd", self.num_sd, 0)
         if not 0 < self.quantile < 1:
             raise UserError(f"evaluation.quantile is {self.quantile}; allowed: between 0 and 1")
@@ -67,8 +68,8 @@ class Tracker:
     """Whether the fitted detector goes to W&B, as an artifact."""
 
     def __post_init__(self) -> None:
-        one_of("tracker.name", self.name, "wandb", "none")
-        one_of("tracker.mode", self.mode, "auto", "online", "offline")
+        one_of("tracker.name", self.name, TRACKER_NAMES)
+        one_of("tracker.mode", self.mode, TRACKER_MODES)
         bad = sorted(set(self.project) & set("/\\#?%:"))
         if bad or not self.project:
             raise UserError(

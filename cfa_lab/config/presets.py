@@ -6,9 +6,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from cfa_lab.config.checks import one_of
 from cfa_lab.config.settings import Settings
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import PRESETS, one_of
 
 
 def conf_dir() -> Path:
@@ -20,12 +20,9 @@ def conf_dir() -> Path:
     raise UserError(f"no configuration files beside {package}; install cfa_lab again")
 
 
-PRESETS = ("official", "paper", "anomalib", "lab")
-
-
 def load_settings(preset: str) -> Settings:
     """The settings of a preset, read from `conf/` without Hydra."""
-    one_of("preset", preset, *PRESETS)
+    one_of("preset", preset, PRESETS)
     folder = conf_dir()
     groups = [group.name for group in fields(Settings)]
     defaults = {group: OmegaConf.load(folder / group / "default.yaml") for group in groups}

@@ -4,8 +4,19 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from cfa_lab.config.checks import at_least, one_of
+from cfa_lab.config.checks import at_least
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import (
+    ALPHA_SIGNS,
+    BANK_KINDS,
+    BORDERS,
+    INITIALISATIONS,
+    NEGATIVES,
+    PRECISIONS,
+    REDUCERS,
+    WEIGHTINGS,
+    one_of,
+)
 
 
 @dataclass(kw_only=True)
@@ -21,7 +32,7 @@ class Descriptor:
     """Divisor of the descriptor's dimension."""
 
     def __post_init__(self) -> None:
-        one_of("descriptor.init", self.init, "default", "he", "orthogonal", "identity")
+        one_of("descriptor.init", self.init, INITIALISATIONS)
         at_least("descriptor.gamma_d", self.gamma_d, 1)
 
 
@@ -41,7 +52,7 @@ class MemoryBank:
     untrained descriptor made it (authors' code)."""
 
     def __post_init__(self) -> None:
-        one_of("memory_bank.kind", self.kind, "mean", "ema", "sample")
+        one_of("memory_bank.kind", self.kind, BANK_KINDS)
         at_least("memory_bank.gamma_c", self.gamma_c, 1)
         if not 0 <= self.beta <= 1:
             raise UserError(f"memory_bank.beta is {self.beta}; allowed: 0 to 1")
@@ -76,8 +87,8 @@ class Loss:
         at_least("loss.r", self.r, 0)
         at_least("loss.alpha", self.alpha, 0)
         at_least("loss.nu", self.nu, 0, above=True)
-        one_of("loss.negatives", self.negatives, "after_k", "from_j")
-        one_of("loss.alpha_sign", self.alpha_sign, "minus", "plus")
+        one_of("loss.negatives", self.negatives, NEGATIVES)
+        one_of("loss.alpha_sign", self.alpha_sign, ALPHA_SIGNS)
 
 
 @dataclass(kw_only=True)
@@ -114,7 +125,7 @@ class Trainer:
     def __post_init__(self) -> None:
         at_least("trainer.epochs", self.epochs, 0)
         at_least("trainer.batch_size", self.batch_size, 1)
-        one_of("trainer.precision", self.precision, "exact", "fast")
+        one_of("trainer.precision", self.precision, PRECISIONS)
         at_least("trainer.num_threads", self.num_threads, 1)
 
 
@@ -137,12 +148,12 @@ class Scoring:
 
     def __post_init__(self) -> None:
         at_least("scoring.num_neighbours", self.num_neighbours, 1)
-        one_of("scoring.weighting", self.weighting, "softmin", "nearest")
+        one_of("scoring.weighting", self.weighting, WEIGHTINGS)
         at_least("scoring.sigma", self.sigma, 0)
         if self.sigma > 1000:
             raise UserError(f"scoring.sigma is {self.sigma}; allowed: 0 to 1000 input pixels")
-        one_of("scoring.border", self.border, "reflect", "mirror")
-        one_of("scoring.reducer", self.reducer, "max", "top_mean")
+        one_of("scoring.border", self.border, BORDERS)
+        one_of("scoring.reducer", self.reducer, REDUCERS)
         if not 0 < self.top_fraction <= 1:
             raise UserError(f"scoring.top_fraction is {self.top_fraction}; allowed: above 0 to 1")
 

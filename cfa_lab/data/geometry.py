@@ -7,11 +7,10 @@ size, or a larger one that letterboxing pads), and the input is cut from the mid
 from dataclasses import dataclass
 
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import INTERPOLATIONS, RESIZES, Interpolation, Resize, one_of
 
-RESIZES = ("stretch", "shorter_side", "letterbox", "tile")
 TILE_STEP = 32
 """Tiles begin and end on multiples of this, which the strides of all backbones divide."""
-INTERPOLATIONS = ("lanczos", "bilinear", "bicubic")
 
 Size = tuple[int, int]  # height, width
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -52,17 +51,17 @@ class Geometry:
     pixels at least. Raises `UserError` for values that no image can satisfy.
     """
 
-    resize: str
+    resize: Resize
     height: int
     width: int
     size: int | None = None
     crop: int | None = None
-    interpolation: str = "lanczos"
+    interpolation: Interpolation = "lanczos"
     overlap: int = 0
 
     def __post_init__(self) -> None:
-        _check_choice("image.resize", self.resize, RESIZES)
-        _check_choice("image.interpolation", self.interpolation, INTERPOLATIONS)
+        one_of("image.resize", self.resize, RESIZES)
+        one_of("image.interpolation", self.interpolation, INTERPOLATIONS)
         for name in ("height", "width", "size", "crop"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -163,7 +162,7 @@ class Geometry:
         if self.resize == "letterbox":
             scale = min(self.height / height, self.width / width)
             return max(1, round(height * scale)), max(1, round(width * scale))
-        assert self.size is not None
+        assert self.size is not None  # for `shorter_side`; `tile` resizes nothing
         if height <= width:
             return self.size, int(self.size * width / height)
         return int(self.size * height / width), self.size
@@ -221,11 +220,6 @@ def _margin(outer: int, inner: int) -> int:
 
 def _box(rows: tuple[int, int], columns: tuple[int, int]) -> Box:
     return rows[0], columns[0], rows[1], columns[1]
-
-
-def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UserError(f"{key}={value!r} is not known; use one of {', '.join(allowed)}")
 
 
 def _times(size: Size) -> str:

@@ -15,11 +15,6 @@ from cfa_lab.data.geometry import Box, Geometry, Placement, Size
 from cfa_lab.data.tiles import Source, Tile, cut
 from cfa_lab.errors import UserError
 
-_RESAMPLING = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
 # Name of the loading threads. Threads suffice: Pillow gives up the interpreter lock at work.
 THREADS = "cfa_lab-images"
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
@@ -68,7 +63,8 @@ def load_image(source: Source, geometry: Geometry) -> LoadedImage:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     height, width = plan.resized
-    resized = image.resize((width, height), _RESAMPLING[geometry.interpolation])
+    filtering = Image.Resampling[geometry.interpolation.upper()]  # the words are Pillow's names
+    resized = image.resize((width, height), filtering)
     pixels = np.zeros((*geometry.input_size, 3), dtype=np.uint8)
     pixels[_slices(plan.placement.content)] = np.asarray(resized)[_slices(plan.visible)]
     return LoadedImage(pixels, plan.placement)

@@ -24,8 +24,7 @@ from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import pool
-
-DTYPES = {"half": torch.float16, "float32": torch.float32}
+from cfa_lab.vocabulary import DTYPES, PRECISIONS, Dtype, Precision, one_of
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,16 @@ class Extractor:
     backbone: Backbone
     geometry: Geometry
     device: torch.device
-    dtype: str
-    precision: str
+    dtype: Dtype
+    precision: Precision
     batch_size: int
     workers: int
     store: FeatureStore | None = None
     memory_gb: float = float("inf")
+
+    def __post_init__(self) -> None:
+        one_of("features.dtype", self.dtype, DTYPES)
+        one_of("features.precision", self.precision, PRECISIONS)
 
     def collect(self, paths: Sequence[Source]) -> list[Tensor] | list[StreamedLevel]:
         """The features of all images: levels (n, c_l, h_l, w_l).
@@ -143,12 +146,13 @@ class Extractor:
         Raises UserError where a value is too large for half precision.
         """
         self.backbone.to(self.device)
+        dtype: torch.dtype = getattr(torch, self.dtype)  # the words are torch's names
         batch = torch.zeros(self.batch_size, *self.geometry.input_size, 3, dtype=torch.uint8)
         for row, image in zip(batch, pixels, strict=False):
             row.copy_(torch.from_numpy(image))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._rounds):
             maps = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
-        levels = [pool(level)[: len(pixels)].to(DTYPES[self.dtype]) for level in maps]
+        levels = [pool(level)[: len(pixels)].to(dtype) for level in maps]
         if self.dtype == "half" and not all(level.isfinite().all() for level in levels):
             raise UserError(
                 f"features of {self.backbone.architecture.model} overflow half precision (above "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import ACTIVATIONS, Activation, one_of
 
 LEAKY_SLOPE = 0.01
 """Negative slope of the authors' LeakyReLU on pre-activation ResNet maps."""
@@ -32,10 +33,13 @@ class Architecture:
 
     model: str
     layers: Sequence[str]
-    activation: str = "relu"
+    activation: Activation = "relu"
     divide_by_channels: bool = False
     mean: Sequence[float] = (0.485, 0.456, 0.406)
     std: Sequence[float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        one_of("backbone.activation", self.activation, ACTIVATIONS)
 
 
 class Backbone(nn.Module):

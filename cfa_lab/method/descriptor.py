@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from cfa_lab.errors import UserError
 from cfa_lab.method.levelwise import map_levels
 from cfa_lab.method.pyramid import Pyramid
-
-INITIALISATIONS = ("default", "he", "orthogonal", "identity")
+from cfa_lab.vocabulary import INITIALISATIONS, Initialisation, no_other, one_of
 
 
 class Descriptor(nn.Module):
@@ -53,22 +52,23 @@ def new_descriptor(
     of the features; `identity` passes them through unchanged. Of fewer dimensions than features
     both make the same random orthogonal projection. Bias and coordinates begin at zero (ours).
     """
+    word: Initialisation = one_of("descriptor.init", init, INITIALISATIONS)
     fan_in = sum(channels) + 2 * with_coordinates
     weight, bias = torch.empty(dimension, fan_in), torch.zeros(dimension)
-    if init == "default":
+    if word == "default":
         bound = 1 / math.sqrt(fan_in)
         weight.uniform_(-bound, bound, generator=generator)
         bias.uniform_(-bound, bound, generator=generator)
-    elif init == "he":
+    elif word == "he":
         weight.normal_(0, math.sqrt(2 / fan_in), generator=generator)
-    elif init in ("orthogonal", "identity"):
+    elif word == "orthogonal" or word == "identity":
         features = torch.empty(dimension, sum(channels))
-        if init == "identity" and dimension >= sum(channels):
+        if word == "identity" and dimension >= sum(channels):
             nn.init.eye_(features)
         else:
             nn.init.orthogonal_(features, generator=generator)
         weight.zero_()
         weight[:, : sum(channels)] = features
     else:
-        raise UserError(f"descriptor.init is {init!r}; allowed: {', '.join(INITIALISATIONS)}")
+        no_other(word)
     return Descriptor(weight, bias, channels=channels)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, AlphaSign, Negatives, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +49,13 @@ class HypersphereLoss:
     J: int
     alpha: float
     nu: float
-    negatives: str = "after_k"
-    alpha_sign: str = "minus"
+    negatives: Negatives = "after_k"
+    alpha_sign: AlphaSign = "minus"
     squared: bool = True
+
+    def __post_init__(self) -> None:
+        one_of("loss.negatives", self.negatives, NEGATIVES)
+        one_of("loss.alpha_sign", self.alpha_sign, ALPHA_SIGNS)
 
     @property
     def num_neighbours(self) -> int:

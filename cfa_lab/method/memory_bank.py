@@ -13,8 +13,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.filter import BLOCK_ELEMENTS
 from cfa_lab.method.pyramid import Pyramid
-
-KINDS = ("mean", "ema", "sample")
+from cfa_lab.vocabulary import BANK_KINDS, BankKind, no_other, one_of
 
 BankMaker = Callable[[Descriptor], Tensor]
 """Makes the bank (m, d) that a descriptor gives."""
@@ -143,7 +142,8 @@ def bank_maker(
 
     `batches` starts a pass over the training images; `mean` makes one, others one for each bank.
     """
-    if kind == "mean":
+    word: BankKind = one_of("memory_bank.kind", kind, BANK_KINDS)
+    if word == "mean":
         mean = mean_pyramid(batches())
 
         def describe_mean(descriptor: Descriptor) -> Tensor:
@@ -152,12 +152,12 @@ def bank_maker(
             return compress(bank, gamma_c, seed=seed)
 
         return describe_mean
-    if kind == "ema":
+    if word == "ema":
         return lambda descriptor: ema_bank(
             descriptor, batches(), beta=beta, gamma_c=gamma_c, seed=seed
         )
-    if kind == "sample":
+    if word == "sample":
         return lambda descriptor: compress(
             sample_bank(descriptor, batches(), seed=seed), gamma_c, seed=seed
         )
-    raise UserError(f"memory_bank.kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    no_other(word)

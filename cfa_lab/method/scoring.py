@@ -6,9 +6,18 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from cfa_lab.errors import UserError
 from cfa_lab.method.loss import safe_sqrt
 from cfa_lab.method.pyramid import upsample
+from cfa_lab.vocabulary import (
+    BORDERS,
+    REDUCERS,
+    WEIGHTINGS,
+    Border,
+    Reducer,
+    Weighting,
+    no_other,
+    one_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +31,16 @@ class Scoring:
     """
 
     num_neighbours: int
-    weighting: str = "softmin"
+    weighting: Weighting = "softmin"
     sigma: float = 4.0
-    border: str = "reflect"
-    reducer: str = "max"
+    border: Border = "reflect"
+    reducer: Reducer = "max"
     top_fraction: float = 0.01
+
+    def __post_init__(self) -> None:
+        one_of("scoring.weighting", self.weighting, WEIGHTINGS)
+        one_of("scoring.border", self.border, BORDERS)
+        one_of("scoring.reducer", self.reducer, REDUCERS)
 
     def patch_scores(self, squared_distances: Tensor) -> Tensor:
         """Score patches from ascending squared distances: (..., num_neighbours) -> (...).
@@ -37,7 +51,9 @@ class Scoring:
         nearest = distances[..., 0]
         if self.weighting == "nearest":
             return nearest
-        return nearest * (-distances).softmax(dim=-1)[..., 0]
+        if self.weighting == "softmin":
+            return nearest * (-distances).softmax(dim=-1)[..., 0]
+        no_other(self.weighting)
 
     def maps(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample patch scores (b, h, w) bilinearly to the network's input size; smooth them."""
@@ -57,12 +73,14 @@ class Scoring:
         pixels = maps.flatten(1)
         if self.reducer == "max":
             return pixels.amax(1)
-        count = max(1, round(self.top_fraction * pixels.shape[1]))
-        return pixels.topk(count, dim=1).values.mean(1)
+        if self.reducer == "top_mean":
+            count = max(1, round(self.top_fraction * pixels.shape[1]))
+            return pixels.topk(count, dim=1).values.mean(1)
+        no_other(self.reducer)
 
 
 @lru_cache(maxsize=16)  # the same few sizes for every image of a run
-def gaussian_matrix(length: int, sigma: float, border: str) -> Tensor:
+def gaussian_matrix(length: int, sigma: float, border: Border) -> Tensor:
     """The matrix (length, length), float64, that scipy's Gaussian filter is along one axis.
 
     Filtering is linear, so filtering the unit vectors gives the matrix, borders included, whatever
@@ -71,7 +89,5 @@ def gaussian_matrix(length: int, sigma: float, border: str) -> Tensor:
     import numpy as np
     from scipy.ndimage import gaussian_filter1d
 
-    if border not in ("reflect", "mirror"):
-        raise UserError(f"scoring.border is {border!r}; allowed: reflect, mirror")
     unit = np.eye(length)
     return torch.from_numpy(gaussian_filter1d(unit, sigma, axis=0, mode=border))

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import genpareto
 
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, no_other, one_of
 
-RULES = ("quantile", "mean_sd", "extreme_value")
 TAIL_SHARE = 0.1  # of the scores the extreme-value fit looks at
 MIN_TAIL = 10  # excesses to look at where a tenth is fewer
 MIN_FOR_SHAPE = 40  # fewer excesses do not tell the shape: an exponential tail errs less then
@@ -24,18 +24,19 @@ SHAPE_RANGE = (
 def fit_threshold(
     scores: np.ndarray, rule: str = "quantile", *, quantile: float = 0.995, num_sd: float = 3.0
 ) -> float:
-    """A threshold from held-out normal scores (n,) by one of `RULES`.
+    """A threshold from held-out normal scores (n,) by one of `THRESHOLD_RULES`.
 
     `quantile`: the share of normal scores meant to stay below, for "quantile" and "extreme_value";
     `num_sd`: k of mean + k sd.
     """
-    if rule == "quantile":
+    word: ThresholdRule = one_of("evaluation.threshold", rule, THRESHOLD_RULES)
+    if word == "quantile":
         return quantile_threshold(scores, quantile=quantile)
-    if rule == "mean_sd":
+    if word == "mean_sd":
         return mean_sd_threshold(scores, num_sd=num_sd)
-    if rule == "extreme_value":
+    if word == "extreme_value":
         return extreme_value_threshold(scores, quantile=quantile)
-    raise UserError(f"threshold rule '{rule}' is not known; choose one of {', '.join(RULES)}")
+    no_other(word)
 
 
 def quantile_threshold(scores: np.ndarray, *, quantile: float) -> float:

@@ -19,6 +19,7 @@ from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.records.record import hash_key
+from cfa_lab.vocabulary import ACTIVATIONS, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +193,7 @@ def _backbone(
     architecture = Architecture(
         model=model,
         layers=layers,
-        activation=activation,
+        activation=one_of("backbone.activation", activation, ACTIVATIONS),
         divide_by_channels=divide_by_channels,
         mean=mean,
         std=std,

@@ -23,11 +23,11 @@ from cfa_lab.tracking.wandb_session import (
     shut_down,
 )
 from cfa_lab.tracking.wandb_tables import curve_chart, panels_table, predictions_table
+from cfa_lab.vocabulary import TRACKER_MODES, one_of
 
 if TYPE_CHECKING:
     import wandb
 
-MODES = ("auto", "online", "offline")
 _FORBIDDEN_IN_PROJECT = r"/\#?%:"
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,7 @@ class WandbTracker(Tracker):
         init_timeout: float = 10.0,
         finish_timeout: float = 120.0,
     ) -> None:
-        if mode not in MODES:
-            raise UserError(f"The W&B mode is '{mode}'; choose one of {', '.join(MODES)}.")
+        one_of("tracker.mode", mode, TRACKER_MODES)
         if set(project) & set(_FORBIDDEN_IN_PROJECT):
             raise UserError(
                 f"The W&B project '{project}' holds one of {' '.join(_FORBIDDEN_IN_PROJECT)};"

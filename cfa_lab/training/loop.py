@@ -18,6 +18,7 @@ from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.method.step import AutogradStep, Gradients, Portion, Step
 from cfa_lab.tracking.files import HISTORY_COLUMNS
+from cfa_lab.vocabulary import PRECISIONS, Precision, one_of
 
 Row = dict[str, float]
 """One step's line of the history."""
@@ -93,7 +94,8 @@ def train(
     (authors' code), or `refresh` makes it anew after each epoch; `precision` is that of the
     descriptor's products. Raises UserError at a loss that is not finite, with its step.
     """
-    gradients = _step(fit, loss, precision).gradients
+    checked: Precision = one_of("trainer.precision", precision, PRECISIONS)
+    gradients = _step(fit, loss, checked).gradients
     history: list[Row] = []
     for epoch, batches in enumerate(epochs):
         if epoch < fit.next_epoch:
@@ -107,13 +109,13 @@ def train(
             observer.step(row)
         if refresh is not None:
             fit.bank = refresh(fit.descriptor)
-            gradients = _step(fit, loss, precision).gradients
+            gradients = _step(fit, loss, checked).gradients
         fit.next_epoch, fit.next_step = epoch + 1, fit.next_step + len(batches)
         observer.epoch(fit)
     return history
 
 
-def _step(fit: Fit, loss: HypersphereLoss, precision: str) -> Step:
+def _step(fit: Fit, loss: HypersphereLoss, precision: Precision) -> Step:
     """The fastest way to take a step where the fit is.
 
     Where bf16 products gain, they always propose neighbours; `fast` also describes with them.

@@ -11,6 +11,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor, new_descriptor
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.scoring import Scoring
+from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, one_of
 
 
 def make_descriptor(
@@ -70,8 +71,8 @@ def make_loss(settings: Settings, *, num_entries: int) -> HypersphereLoss:
         J=values.J,
         alpha=values.alpha,
         nu=values.nu,
-        negatives=values.negatives,
-        alpha_sign=values.alpha_sign,
+        negatives=one_of("loss.negatives", values.negatives, NEGATIVES),
+        alpha_sign=one_of("loss.alpha_sign", values.alpha_sign, ALPHA_SIGNS),
         squared=values.squared,
     )
 

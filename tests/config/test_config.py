@@ -7,8 +7,9 @@ from helpers.tiny import compose
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from cfa_lab.config import PRESETS, Settings, conf_dir, load_settings
+from cfa_lab.config import Settings, conf_dir, load_settings
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import PRESETS
 
 CONF = conf_dir()
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")

@@ -13,6 +13,7 @@ from torchvision import transforms
 
 from cfa_lab.data import Geometry, load_image
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import INTERPOLATIONS, RESIZES, Interpolation, Resize
 
 lengths = st.integers(1, 300)
 sizes = st.tuples(lengths, lengths)
@@ -21,7 +22,7 @@ sizes = st.tuples(lengths, lengths)
 @st.composite
 def geometries(draw: st.DrawFn) -> Geometry:
     height, width = draw(sizes)
-    kind = draw(st.sampled_from(["stretch", "letterbox", "shorter_side"]))
+    kind: Resize = draw(st.sampled_from([word for word in RESIZES if word != "tile"]))
     size = draw(st.integers(max(height, width), 400)) if kind == "shorter_side" else None
     crop = draw(st.none() | st.integers(1, size or min(height, width)))
     return Geometry(
@@ -128,8 +129,8 @@ def test_shorter_side_and_crop_are_torchvisions(tmp_path: Path, height: int, wid
     assert np.array_equal(load_image(tmp_path / "a.png", by_crop).pixels, np.asarray(expected))
 
 
-@pytest.mark.parametrize("interpolation", ["lanczos", "bilinear", "bicubic"])
-def test_stretch_is_pillows_resize(tmp_path: Path, interpolation: str):
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_stretch_is_pillows_resize(tmp_path: Path, interpolation: Interpolation):
     image = noise_image(tmp_path / "a.png", 37, 91)
     geometry = Geometry(resize="stretch", height=48, width=32, interpolation=interpolation)
     loaded = load_image(tmp_path / "a.png", geometry)
@@ -165,8 +166,6 @@ def test_input_size_is_the_crop_where_there_is_one():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"resize": "squash"}, "image.resize='squash' .*stretch, shorter_side, letterbox"),
-        ({"interpolation": "cubic"}, "image.interpolation='cubic' .*lanczos"),
         ({"height": 0}, "image.height=0 .*1 pixel or more"),
         ({"crop": -1}, "image.crop=-1"),
         ({"resize": "shorter_side"}, "set image.size"),

@@ -4,7 +4,6 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from cfa_lab import reference
-from cfa_lab.errors import UserError
 from cfa_lab.method.neighbours import NeighbourSearch
 from cfa_lab.method.scoring import Scoring
 
@@ -51,8 +50,3 @@ def test_top_mean_averages_the_highest_share():
 def test_sigma_zero_smooths_nothing():
     maps = torch.rand(1, 6, 6)
     assert torch.equal(Scoring(num_neighbours=1, sigma=0).smooth(maps), maps)
-
-
-def test_an_unknown_border_is_refused():
-    with pytest.raises(UserError, match="wrap"):
-        Scoring(num_neighbours=1, border="wrap").smooth(torch.rand(1, 4, 4))

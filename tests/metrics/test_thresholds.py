@@ -8,12 +8,12 @@ from scipy import stats
 
 from cfa_lab.errors import UserError
 from cfa_lab.metrics.thresholds import (
-    RULES,
     extreme_value_threshold,
     fit_threshold,
     mean_sd_threshold,
     quantile_threshold,
 )
+from cfa_lab.vocabulary import THRESHOLD_RULES
 
 
 def test_quantile_lies_between_the_scores_around_it() -> None:
@@ -53,7 +53,7 @@ def test_extreme_value_threshold_grows_with_the_quantile() -> None:
 
 
 @pytest.mark.parametrize("scores", [[0.7], [0.7, 0.7], [0.1, 0.2], [1.0, 2.0, 3.0], [5.0] * 40])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", THRESHOLD_RULES)
 def test_few_or_equal_scores_give_a_finite_threshold(scores: list[float], rule: str) -> None:
     threshold = fit_threshold(np.array(scores), rule)
     assert np.isfinite(threshold)
@@ -71,7 +71,7 @@ def test_tail_of_few_values_is_exponential() -> None:
     size=st.integers(1, 300),
     scale=st.floats(1e-3, 1e3),
     shift=st.floats(-10, 10),
-    rule=st.sampled_from(RULES),
+    rule=st.sampled_from(THRESHOLD_RULES),
 )
 def test_thresholds_move_with_the_scores(
     seed: int, size: int, scale: float, shift: float, rule: str

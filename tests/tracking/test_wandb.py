@@ -292,7 +292,7 @@ def test_a_server_that_goes_away_during_the_run_is_left_behind(
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"mode": "on"}, "mode is 'on'; choose one of auto, online, offline"),
+        ({"mode": "on"}, "tracker.mode is 'on'; allowed: auto, online, offline"),
         ({"project": "a/b"}, "project 'a/b'"),
     ],
 )

@@ -8,11 +8,12 @@ import torch
 from helpers.tiny import make_pyramid
 
 from cfa_lab import Detector, fit_pyramid, reference
-from cfa_lab.config import PRESETS, load_settings
+from cfa_lab.config import load_settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.pyramid import pool
 from cfa_lab.training.checkpoint import restore_state, save_state
 from cfa_lab.training.loop import HISTORY_COLUMNS, Fit, Observer, seeded_batches
+from cfa_lab.vocabulary import PRESETS
 
 SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 2}
 
