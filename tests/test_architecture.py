@@ -13,9 +13,9 @@ LAYERS = [
     {"errors", "files", "vocabulary"},
     {"method", "data", "metrics", "config", "tracking"},
     {"features", "training", "records"},
-    {"evaluation", "report"},
+    {"evaluation"},
     {"figures"},
-    {"run"},
+    {"run", "report"},
     {"study", "doctor"},
     {"cli", "bench"},
 ]

@@ -46,6 +46,8 @@ class Evaluation:
     """Why, for each metric that is None."""
     intervals: dict[str, list[float] | None]
     """95 % bootstrap interval over images, low and high, of each of `test/...`."""
+    thresholds: Thresholds | None
+    """What `threshold/...` was measured at; None where no threshold was set."""
     images: list[ScoredImage]
     curves: dict[str, Curve]
     outside: dict[str, float]
@@ -146,6 +148,7 @@ def _summary(
             f"test/{name}": [interval.low, interval.high] if math.isfinite(interval.low) else None
             for name, interval in intervals.items()
         },
+        thresholds=thresholds,
         images=images,
         curves={
             name: Curve(

@@ -7,6 +7,23 @@ from typing import Any
 import numpy as np
 
 
+@dataclass(frozen=True)
+class CaseFigure:
+    """The figure that shows a group of cases: its file in a run's `figures`, and its title."""
+
+    file: str
+    title: str
+
+
+FALSE_POSITIVE, MISS, TYPICAL = "false positive", "miss", "typical"
+CASE_FIGURES = {
+    FALSE_POSITIVE: CaseFigure("false_positives.png", "Normal images with the highest scores"),
+    MISS: CaseFigure("misses.png", "Defect images with the lowest scores"),
+    TYPICAL: CaseFigure("typical.png", "A spread of the other test images, by score"),
+}
+"""By group of cases, in the order in which they are chosen."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """One test image with all that is drawn of it, at the resolution of the original image.
@@ -41,4 +58,4 @@ def choose_cases(
     rest = [i for i in order if i not in {*false_positives, *misses}]
     num_typical = min(num_each, len(rest))
     typical = [rest[(2 * k + 1) * len(rest) // (2 * num_typical)] for k in range(num_typical)]
-    return {"false positive": false_positives, "miss": misses, "typical": typical}
+    return {FALSE_POSITIVE: false_positives, MISS: misses, TYPICAL: typical}

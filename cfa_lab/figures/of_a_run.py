@@ -14,13 +14,6 @@ from cfa_lab.method.detector import Detector
 from cfa_lab.tracking import Panel
 from cfa_lab.training.loop import Row
 
-GROUPS = {
-    "false positive": ("false_positives", "Normal images with the highest scores"),
-    "miss": ("misses", "Defect images with the lowest scores"),
-    "typical": ("typical", "A spread of the other test images, by score"),
-}
-"""Group of cases -> name of its figure and the figure's title."""
-
 COLOUR_RANGE = (0.005, 0.9995)
 """Quantiles of all test patches' scores, labels unseen, that the run's one colour scale spans."""
 
@@ -40,12 +33,17 @@ def draw_figures(
     """Draw a run's figures into `folder`; returns the panels for trackers, and the files.
 
     Cases are `num_each` worst false positives, worst misses and typical images; their test images
-    are opened again here. All heat maps share one colour scale. `num_each` of 0 draws nothing.
+    are opened again here. All heat maps share one colour scale. Thresholds are marked where
+    `result` has some. `num_each` of 0 draws nothing.
     """
     if not num_each:
         return [], []
     folder.mkdir(exist_ok=True)
     low, high = _colour_range(result.images)
+    set_on_normals = result.thresholds
+    image_threshold, pixel_threshold = (
+        (set_on_normals.image, set_on_normals.pixel) if set_on_normals else (None, None)
+    )
     panels: list[Panel] = []
     files: list[Path] = []
     for group, indices in figures.choose_cases(predictions, num_each=num_each).items():
@@ -53,17 +51,31 @@ def draw_figures(
             continue
         shown = [
             figures.render_panel(
-                _case(detector, result.images[i], table, input_size), group, low=low, high=high
+                _case(detector, result.images[i], table, input_size),
+                group,
+                low=low,
+                high=high,
+                threshold=pixel_threshold,
             )
             for i in indices
         ]
-        name, title = GROUPS[group]
-        path = folder / f"{name}.png"
-        figures.draw_cases(shown, path, title=title, low=low, high=high)
+        figure = figures.CASE_FIGURES[group]
+        path = folder / figure.file
+        figures.draw_cases(
+            shown,
+            path,
+            title=figure.title,
+            low=low,
+            high=high,
+            image_threshold=image_threshold,
+            pixel_threshold=pixel_threshold,
+        )
         panels += shown
         files.append(path)
     for path, draw in {
-        folder / "scores.png": lambda path: figures.draw_score_histogram(predictions, path),
+        folder / "scores.png": lambda path: figures.draw_score_histogram(
+            predictions, path, threshold=image_threshold
+        ),
         folder / "training.png": lambda path: figures.draw_training(history, path, alpha=alpha),
         folder / "curves.png": lambda path: figures.draw_curves(result.curves, path),
     }.items():

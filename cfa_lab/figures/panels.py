@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image, ImageColor
-from scipy import ndimage
 
 from cfa_lab.figures.cases import Case
 from cfa_lab.tracking.base import Panel
@@ -11,6 +10,8 @@ COLOUR_MAP = "inferno"
 TRUTH_COLOUR = "#00FFE6"
 THRESHOLD_COLOUR = "#FFFFFF"
 UNSCORED_GREY = 214
+LONGEST_SIDE = 384
+"""Pixels of a panel, half as many again as a gallery shows."""
 
 
 def render_panel(
@@ -20,15 +21,15 @@ def render_panel(
     low: float,
     high: float,
     threshold: float | None = None,
-    longest_side: int = 512,
+    longest_side: int = LONGEST_SIDE,
 ) -> Panel:
     """The pictures of a case, with scores from `low` to `high` over the whole colour map.
 
     All are scaled so that the longer side has `longest_side` pixels, whatever the original, and
     lines keep their width. Outside the scored window the heat map is grey. The overlay shows the
     heat map the stronger the higher the score, the outline of the ground truth and, with a
-    `threshold`, that of the scores above it. On a scale without extent (`low == high`) everything
-    is at the low end.
+    `threshold`, that of the scores from it upwards. On a scale without extent (`low == high`)
+    everything is at the low end.
     """
     scale = longest_side / max(case.heat.shape)
     size = (max(1, round(case.heat.shape[1] * scale)), max(1, round(case.heat.shape[0] * scale)))
@@ -39,11 +40,11 @@ def render_panel(
     mask = None if case.mask is None else _resize_mask(case.mask, size)
 
     value = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
-    colours = np.where(scored[..., None], _colour(value), UNSCORED_GREY).astype(np.uint8)
+    heat_map = np.where(scored[..., None], colours(value), UNSCORED_GREY).astype(np.uint8)
     weight = np.where(scored, 0.7 * value, 0.0)[..., None]
-    overlay = ((1 - weight) * image + weight * colours).round().astype(np.uint8)
+    overlay = ((1 - weight) * image + weight * heat_map).round().astype(np.uint8)
     if threshold is not None:
-        overlay = _outline(overlay, scored & (heat > threshold), colour=THRESHOLD_COLOUR)
+        overlay = _outline(overlay, scored & (heat >= threshold), colour=THRESHOLD_COLOUR)
     if mask is not None:
         overlay = _outline(overlay, mask, colour=TRUTH_COLOUR)
     return Panel(
@@ -53,14 +54,14 @@ def render_panel(
         score=case.score,
         group=group,
         image=image,
-        heat=colours,
+        heat=heat_map,
         overlay=overlay,
         mask=mask,
     )
 
 
-def _colour(value: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] (h, w) as uint8 colours (h, w, 3)."""
+def colours(value: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] (h, w) as uint8 colours (h, w, 3) of the colour map."""
     from matplotlib import colormaps
 
     return colormaps[COLOUR_MAP](value, bytes=True)[..., :3]
@@ -78,9 +79,19 @@ def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _outline(picture: np.ndarray, region: np.ndarray, *, colour: str) -> np.ndarray:
     """A copy of the picture with a line around the region, in the colour with a dark edge."""
-    disc = ndimage.generate_binary_structure(2, 1)
-    near, far = (ndimage.binary_dilation(region, disc, iterations=width) for width in (2, 3))
+    near = _grown(_grown(region))
+    far = _grown(near)
     drawn = picture.copy()
     drawn[far & ~region] = 0
     drawn[near & ~region] = ImageColor.getrgb(colour)
     return drawn
+
+
+def _grown(region: np.ndarray) -> np.ndarray:
+    """The region (h, w) bool and all four neighbours of its pixels."""
+    grown = region.copy()
+    grown[1:] |= region[:-1]
+    grown[:-1] |= region[1:]
+    grown[:, 1:] |= region[:, :-1]
+    grown[:, :-1] |= region[:, 1:]
+    return grown

@@ -64,14 +64,6 @@ def legend_above(axes: "Axes") -> None:
     )
 
 
-def printable(text: str) -> str:
-    """The text with a question mark for every character that the figures' font lacks."""
-    from matplotlib.font_manager import findfont, get_font
-
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(sign if ord(sign) in known else "?" for sign in text)
-
-
 def save(figure: "Figure", path: Path) -> None:
     """Write the figure, complete or not at all; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -87,14 +87,14 @@ def make_outcome(
 
 
 def _predictions(result: Evaluation) -> list[dict[str, Any]]:
-    threshold = result.metrics.get("threshold/image_threshold")
+    thresholds = result.thresholds
     return [
         {
             "path": image.sample.path,
             "label": image.sample.label,
             "defect": image.sample.defect,
             "score": image.score,
-            "decision": None if threshold is None else int(image.score >= threshold),
+            "decision": None if thresholds is None else int(image.score >= thresholds.image),
         }
         for image in result.images
     ]

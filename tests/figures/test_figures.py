@@ -20,7 +20,18 @@ from cfa_lab.figures import (
     draw_training,
     render_panel,
 )
-from cfa_lab.tracking import Curve
+from cfa_lab.figures.gallery import (
+    BAR,
+    BAR_LEFT,
+    CAPTION,
+    CELL,
+    DOTS_PER_INCH,
+    GAP,
+    HEAD,
+    MARGIN,
+    gallery,
+)
+from cfa_lab.tracking import Curve, Panel
 
 GREY = (214, 214, 214)
 
@@ -49,10 +60,7 @@ def case(height: int = 40, width: int = 64) -> Case:
 def figures(monkeypatch):
     """The figures that are drawn, kept instead of written."""
     kept: list = []
-    for module in ("charts", "gallery"):
-        monkeypatch.setattr(
-            f"cfa_lab.figures.{module}.save", lambda figure, path: kept.append(figure)
-        )
+    monkeypatch.setattr("cfa_lab.figures.charts.save", lambda figure, path: kept.append(figure))
     return kept
 
 
@@ -152,9 +160,9 @@ def test_outside_the_scored_window_the_map_is_grey_and_the_overlay_is_the_image(
     heat = case().heat.copy()
     heat[:, :16] = np.nan
     panel = render_panel(dataclasses.replace(case(), heat=heat, mask=None), "miss", low=0, high=1)
-    assert (panel.heat[:, :120] == GREY).all()
-    assert (panel.overlay[:, :120] == panel.image[:, :120]).all()
-    assert not (panel.heat[:, 136:] == GREY).all(axis=-1).any()
+    assert (panel.heat[:, :90] == GREY).all()
+    assert (panel.overlay[:, :90] == panel.image[:, :90]).all()
+    assert not (panel.heat[:, 102:] == GREY).all(axis=-1).any()
     nothing = dataclasses.replace(case(), heat=np.full_like(heat, np.nan))
     assert (render_panel(nothing, "miss", low=0, high=1).heat == GREY).all()
 
@@ -170,53 +178,103 @@ def test_a_defect_of_one_pixel_survives_scaling_down_and_is_outlined():
     assert changed[panel.mask].sum() == 0, "the outline must not cover the defect"
     rows, columns = np.nonzero(changed)
     assert 0 < changed.sum() < 60
-    assert abs(rows.mean() - 192) < 3 and abs(columns.mean() - 256) < 3
+    assert abs(rows.mean() - 144) < 3 and abs(columns.mean() - 192) < 3
 
 
-def test_a_threshold_outlines_the_scores_above_it():
+def test_a_threshold_outlines_the_scores_from_it_upwards():
     plain, outlined = (
         render_panel(dataclasses.replace(case(), mask=None), "miss", low=0, high=1, threshold=value)
         for value in (None, 0.75)
     )
     columns = np.nonzero((plain.overlay != outlined.overlay).any(axis=(0, 2)))[0]
-    assert columns.min() > 0.75 * 512 - 10 and columns.max() < 0.75 * 512 + 10
+    width = plain.overlay.shape[1]
+    assert columns.min() > 0.75 * width - 10 and columns.max() < 0.75 * width + 10
+    assert (plain.heat == outlined.heat).all()
 
 
-def test_a_gallery_has_a_row_per_panel_with_its_caption(figures, tmp_path):
-    panels = [
-        render_panel(case(), "miss", low=0, high=1),
-        render_panel(dataclasses.replace(case(), mask=None, score=0.12345), "miss", low=0, high=1),
-    ]
-    draw_cases(panels, tmp_path / "x.png", title="Misses", low=0, high=1, threshold=0.5)
-    (figure,) = figures
-    texts = [text.get_text() for text in figure.texts]
+@pytest.mark.parametrize(("threshold", "is_outlined"), [(0.5, True), (0.5001, False)])
+def test_a_score_at_the_threshold_is_inside_its_outline(threshold, is_outlined):
+    heat = np.zeros((64, 64), dtype=np.float32)
+    heat[16:48, 16:48] = 0.5
+    square = dataclasses.replace(
+        case(), heat=heat, mask=None, image=np.zeros((64, 64, 3), np.uint8)
+    )
+    overlay = render_panel(square, "miss", low=0, high=1, threshold=threshold).overlay
+    assert (overlay == 255).all(axis=-1).any() == is_outlined
+
+
+def two_panels(threshold: float | None = None) -> list[Panel]:
+    other = dataclasses.replace(case(), mask=None, label=0, defect="good", score=0.12345)
+    return [render_panel(c, "miss", low=0, high=1, threshold=threshold) for c in (case(), other)]
+
+
+def test_a_gallery_has_a_row_per_panel_with_its_caption():
+    panels = two_panels()
+    page = gallery(panels, title="Misses", low=0, high=1)
+    texts = [word.text for word in page.words]
     assert texts[:5] == ["Misses", "Image", "Ground truth", "Anomaly map", "Overlay"]
-    assert {"crack", "score 1", "score 0.1235", "007.png", "tile/test/crack", "no mask"} <= {*texts}
-    pictures = [axes.images[0].get_array() for axes in figure.axes]
+    assert {"crack", "score 1", "score 0.1235", "007.png", "tile/test/crack", "no defect"} <= {
+        *texts
+    }
+    assert not any("threshold" in text or "called" in text for text in texts)
+    pixels = np.asarray(page.picture).astype(float)
+    size = pixels.shape[1] / page.width
     for row, panel in enumerate(panels):
-        shown = pictures[4 * row : 4 * row + 4]
-        assert (shown[0] == panel.image).all() and (shown[2] == panel.heat).all()
-        assert (shown[3] == panel.overlay).all()
-    (key,) = figure.legends
-    assert len(key.get_texts()) == 2
-    assert figure.axes[-1].get_yticklabels()[0].get_text() == "0"
+        truth = np.full(panel.image.shape, 227)
+        if panel.mask is not None:
+            truth = np.where(panel.mask[..., None], 255, 26) + np.zeros(3)
+        for column, expected in enumerate((panel.image, truth, panel.heat, panel.overlay)):
+            left, top = (
+                (MARGIN + CAPTION + column * (CELL + GAP)),
+                HEAD + row * (CELL * 0.625 + GAP),
+            )
+            box = [round(size * at) for at in (top, top + CELL * 0.625, left, left + CELL)]
+            shown = pixels[box[0] : box[1], box[2] : box[3]]
+            assert shown.mean(axis=(0, 1)) == pytest.approx(expected.mean(axis=(0, 1)), abs=4)
 
 
-def test_no_part_of_a_gallery_lies_outside_the_page(figures, tmp_path):
+def test_a_gallery_says_what_images_are_called_and_where_pixels_are_outlined():
+    """A score at the threshold is a defect's: the second panel is a false alarm, in colour."""
+    page = gallery(
+        two_panels(0.75),
+        title="Misses",
+        low=0,
+        high=1,
+        image_threshold=0.12345,
+        pixel_threshold=0.75,
+    )
+    called = [word for word in page.words if word.text.startswith("called")]
+    assert [word.text for word in called] == ["called defect", "called defect"]
+    assert called[0].colour != called[1].colour
+    above = gallery(two_panels(), title="", low=0, high=1, image_threshold=1.5)
+    called = [word.text for word in above.words if word.text.startswith("called")]
+    assert called == ["called normal", "called normal"]
+    texts = " ".join(word.text for word in page.words)
+    assert "pixel threshold 0.75" in texts and "from a score of 0.1235" in texts
+    bar = np.asarray(page.picture)[:, round((BAR_LEFT + BAR / 2) * DOTS_PER_INCH)]
+    height = 2 * CELL * 0.625 + GAP
+    (rows,) = np.nonzero((bar[: round((HEAD + height) * DOTS_PER_INCH)] == 255).all(axis=-1))
+    rows = rows[rows >= HEAD * DOTS_PER_INCH]
+    assert rows.mean() / DOTS_PER_INCH == pytest.approx(HEAD + height / 4, abs=0.02)
+
+
+def test_no_part_of_a_gallery_lies_outside_the_page():
     long = dataclasses.replace(
         case(300, 100), defect="an_unusually_long_defect_name", path="W" * 60 + "/" + "W" * 60
     )
     panels = [render_panel(c, "miss", low=-1e5, high=1e5) for c in (long, case(20, 900))]
-    draw_cases(panels, tmp_path / "x.png", title="Misses", low=-1e5, high=1e5, threshold=0)
-    (figure,) = figures
-    figure.canvas.draw()
-    page = figure.bbox
-    for artist in [*figure.texts, *figure.legends, *figure.axes]:
-        box = artist.get_tightbbox()
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page.x1 and box.y1 <= page.y1, artist
-    captions = [text for text in figure.texts if text.get_position()[0] < 0.1]
-    left_of_pictures = min(axes.get_window_extent().x0 for axes in figure.axes)
-    assert all(text.get_window_extent().x1 < left_of_pictures for text in captions[1:])
+    page = gallery(
+        panels, title="M", low=-1e5, high=1e5, image_threshold=-12345.6, pixel_threshold=-12345.6
+    )
+    width, height = page.picture.size
+    for text, (left, top, right, bottom), _ in page.words:
+        assert 0 <= left < right < width and 0 <= top < bottom < height, text
+    pixels = np.asarray(page.picture)
+    for rim in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert (rim == 255).all()
+    captions = [word for word in page.words[1:] if word.box[0] < MARGIN * 1.1 * DOTS_PER_INCH]
+    assert len(captions) == 10
+    assert all(word.box[2] < (MARGIN + CAPTION) * DOTS_PER_INCH for word in captions)
 
 
 def open_picture(path: Path) -> Image.Image:

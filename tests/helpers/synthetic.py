@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS
 from cfa_lab.records.record import write_record
 from cfa_lab.tracking.files import HISTORY_COLUMNS
 
@@ -84,8 +85,9 @@ def write_run(
     (folder / "diagnostics.json").write_text(json.dumps(diagnosis()))
     if pictures:
         (folder / "figures").mkdir()
-        for name in ("misses.png", "false_positives.png"):
-            Image.new("RGB", (1600, 1200), (seed % 256, 90, 160)).save(folder / "figures" / name)
+        for figure in (CASE_FIGURES[MISS], CASE_FIGURES[FALSE_POSITIVE]):
+            picture = Image.new("RGB", (1600, 1200), (seed % 256, 90, 160))
+            picture.save(folder / "figures" / figure.file)
     return folder
 
 

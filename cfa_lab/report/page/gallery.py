@@ -5,12 +5,10 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS, CaseFigure
 from cfa_lab.report.collect import Run, Study
 
-FIGURES = {
-    "misses.png": "defect images with the lowest scores",
-    "false_positives.png": "normal images with the highest scores",
-}
+GROUPS = (MISS, FALSE_POSITIVE)
 LONGEST_SIDE = 1100
 """Pixels."""
 
@@ -36,20 +34,20 @@ def choose_pictures(study: Study, most: int) -> Iterator[Picture]:
         for category in study.categories:
             runs = [r for r in study.runs if r.setting == setting and r.category == category]
             for run in runs[:1]:  # sorted by seed
-                for name, caption in FIGURES.items():
+                for group in GROUPS:
                     if left <= 0:
                         return
-                    picture = _load(run, name, caption)
+                    picture = _load(run, CASE_FIGURES[group])
                     if picture is not None:
                         left -= 1
                         yield picture
 
 
-def _load(run: Run, name: str, caption: str) -> Picture | None:
+def _load(run: Run, figure: CaseFigure) -> Picture | None:
     from PIL import Image
 
     try:
-        with Image.open(run.files / "figures" / name) as opened:
+        with Image.open(run.files / "figures" / figure.file) as opened:
             image = opened.convert("RGB")
     except OSError:  # not drawn, for instance without a normal test image, or damaged
         return None
@@ -57,4 +55,5 @@ def _load(run: Run, name: str, caption: str) -> Picture | None:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80, method=2)
     text = base64.b64encode(buffer.getvalue()).decode()
+    caption = figure.title[0].lower() + figure.title[1:]
     return Picture(run=run, caption=caption, uri=f"data:image/webp;base64,{text}", size=image.size)
