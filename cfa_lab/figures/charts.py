@@ -72,23 +72,23 @@ def draw_training(
     Pale lines are single steps, strong ones a sliding mean. With `alpha` the radius has a line at
     sqrt(alpha), below which repulsion (max(0, r^2 - d^2 - alpha)) cannot act.
     """
-    import pandas as pd
-
-    table = pd.DataFrame(history, columns=list(HISTORY_COLUMNS)).set_index("step")
+    table = _table(history)
     figure = new_figure(WIDTH, 5.4, constrained=True)
     loss, radius, active = figure.subplots(3, 1, sharex=True)
-    _draw_steps(loss, table["train/loss"], label="Loss", color=INK, linewidth=2.0)
+    steps, losses = table["step"], table["train/loss"]
+    _draw_steps(loss, steps, losses, label="Loss", color=INK, linewidth=2.0)
     for term, colour in (("Attraction", NORMAL), ("Repulsion", DEFECT)):
-        _draw_steps(loss, table[f"train/{term.lower()}"], label=term, color=colour)
-        _draw_steps(active, table[f"train/active_{term.lower()}"], label=term, color=colour)
-    _draw_steps(radius, table["train/radius"], label="Radius", color=NORMAL, smooth=False)
+        _draw_steps(loss, steps, table[f"train/{term.lower()}"], label=term, color=colour)
+        share = table[f"train/active_{term.lower()}"]
+        _draw_steps(active, steps, share, label=term, color=colour)
+    _draw_steps(radius, steps, table["train/radius"], label="Radius", color=NORMAL, smooth=False)
     if alpha is not None:
         label = f"Square root of alpha, {alpha**0.5:.3g}"
         radius.axhline(alpha**0.5, label=label, color=QUIET, linewidth=0.9, linestyle=DASHED)
     tidy(loss, title="Loss and its terms")
     tidy(radius, title="Radius of the hyperspheres")
     tidy(active, title="Share of active pairs", x="Step")
-    lowest, highest = table["train/loss"].min(), table["train/loss"].max()
+    lowest, highest = np.fmin.reduce(losses, initial=np.inf), np.fmax.reduce(losses, initial=0)
     if 0 < 30 * lowest < highest:
         loss.set_yscale("log", nonpositive="mask")
         loss.set_ylim(bottom=lowest / 30)
@@ -116,9 +116,17 @@ def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
     save(figure, path)
 
 
+def _table(history: "Sequence[Mapping[str, float]] | pd.DataFrame") -> dict[str, np.ndarray]:
+    """The columns of a history, (steps,) float64 each, without the import of pandas."""
+    if isinstance(history, Sequence):
+        return {name: np.array([row[name] for row in history], float) for name in HISTORY_COLUMNS}
+    return {name: history[name].to_numpy(float) for name in HISTORY_COLUMNS}
+
+
 def _draw_steps(
     axes: "Axes",
-    values: "pd.Series",
+    steps: np.ndarray,
+    values: np.ndarray,
     *,
     label: str,
     color: str,
@@ -127,7 +135,15 @@ def _draw_steps(
 ) -> None:
     window = max(1, len(values) // 60) if smooth else 1
     if window > 1:
-        axes.plot(values, color=color, alpha=0.25, linewidth=0.6)
-    mean = values.rolling(window, center=True, min_periods=1).mean()
+        axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.6)
+        values = _sliding_mean(values, window)
     marker = "." if len(values) == 1 else ""
-    axes.plot(mean, color=color, linewidth=linewidth, marker=marker, label=label)
+    axes.plot(steps, values, color=color, linewidth=linewidth, marker=marker, label=label)
+
+
+def _sliding_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of the numbers among `window` values around each; NaN where there is none."""
+    known, ones = ~np.isnan(values), np.ones(window)
+    total = np.convolve(np.where(known, values, 0.0), ones, mode="same")
+    count = np.convolve(known, ones, mode="same")
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
