@@ -11,8 +11,8 @@ PACKAGE = Path(cfa_lab.__file__).parent
 
 LAYERS = [
     {"errors", "files", "vocabulary"},
-    {"method", "data", "metrics", "config", "tracking"},
-    {"features", "training", "records"},
+    {"method", "data", "metrics", "config", "records"},
+    {"features", "training", "tracking"},
     {"evaluation"},
     {"figures"},
     {"run", "report"},

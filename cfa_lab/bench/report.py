@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cfa_lab.records.environment import processor
+
 Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 """Heading -> what stands below it for one contestant's result."""
 
@@ -40,7 +42,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "processor": _processor(),
+        "processor": processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "has_amx": torch.cpu._is_amx_tile_supported(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -59,12 +61,3 @@ def ratio_to(results: dict[str, dict[str, Any]], judge: str, key: str = "seconds
 def largest_difference(values: Sequence[float], judges: Sequence[float]) -> float:
     """The largest relative difference of two rows of positive numbers."""
     return max(abs(a - b) / b for a, b in zip(values, judges, strict=True))
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

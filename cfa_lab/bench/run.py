@@ -13,6 +13,7 @@ from cfa_lab.bench.literal_run import literal_run
 from cfa_lab.bench.pictures import CATEGORY, write_category
 from cfa_lab.bench.processes import Finished, in_own_process, run_command
 from cfa_lab.bench.report import new_parser, ratio_to, show
+from cfa_lab.records.record import record_of
 from cfa_lab.vocabulary import PRECISIONS
 
 JUDGE = "literal procedure"
@@ -129,7 +130,7 @@ def _run(folder: Path, arguments: list[str], epochs: int) -> dict[str, Any]:
         ],
         environment={},
     )
-    record = json.loads((folder / "metrics.json").read_text())
+    record = record_of(folder)
     return {
         "seconds": finished.seconds,
         "peak_bytes": finished.peak_bytes,

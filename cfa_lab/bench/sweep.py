@@ -1,6 +1,5 @@
 """A sweep over K, J, r and alpha: how much of its time is anything but fitting and measuring."""
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +12,8 @@ from cfa_lab.bench.pictures import write_category
 from cfa_lab.bench.processes import in_own_process, run_command
 from cfa_lab.bench.report import new_parser, show
 from cfa_lab.bench.run import architecture, arguments_of
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of
 
 GRID = ("loss.K=1,3", "loss.J=1,3", "loss.r=0.00001,0.1", "loss.alpha=0.05,0.1,0.2,0.4")
 """32 settings."""
@@ -52,8 +53,8 @@ def run_bench_sweep(
             ],
             environment={},
         )
-        files = sorted((folder / "sweep").glob("*/metrics.json"))
-        records = [json.loads(path.read_text()) for path in files]
+        files = sorted((folder / "sweep").glob(f"*/{names.RECORD}"))
+        records = [record_of(path.parent) for path in files]
     parts: dict[str, float] = {}
     for record in records:
         for name, seconds in record["timing"].items():

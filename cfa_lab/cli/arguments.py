@@ -6,6 +6,8 @@ from omegaconf import OmegaConf
 
 from cfa_lab.config import conf_dir
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
+from cfa_lab.records.record import read_record
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
@@ -35,14 +37,13 @@ def resumed(arguments: list[str]) -> list[str]:
     if MULTIRUN_FLAGS & set(arguments):
         raise UserError("resume=<folder> continues one run; leave out -m")
     folder = Path(value).expanduser().absolute()
-    saved = folder / ".hydra" / "overrides.yaml"
+    saved = folder / names.OVERRIDES
     if not saved.is_file():
         raise UserError(
-            f"resume={folder} is no run folder; give one that holds .hydra/, auto or never"
+            f"resume={folder} is no run folder; give one that holds {names.SETTINGS}/, auto or "
+            "never"
         )
-    from cfa_lab.records.record import read_record
-
-    if (record := read_record(folder)) is not None and record["status"] == "complete":
+    if (read_record(folder) or {}).get("status") == "complete":
         raise UserError(f"{folder} holds a complete run already; there is nothing to resume")
     before = [str(argument) for argument in OmegaConf.load(saved)]
     now = [a for a in arguments if not a.startswith("resume=")]
@@ -55,7 +56,7 @@ def refuse_used_folder(arguments: list[str]) -> None:
     folder = given.get("hydra.run.dir", "")
     resuming = given.get("resume", "never") not in ("auto", "never")
     if folder and not resuming:
-        for name in ("metrics.json", "history.csv"):
+        for name in names.SIGNS:
             if (Path(folder) / name).exists():
                 raise UserError(
                     f"{folder} holds a run already; choose another hydra.run.dir or resume it"

@@ -11,6 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cfa_lab.cli.schema import dotted_keys, unknown_key
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of
 
 NOISE = ("full_key", "object_type", "reference_type", "See http")
 """Beginnings of lines in Hydra's and OmegaConf's messages that tell a user nothing."""
@@ -24,7 +26,7 @@ def leave(message: str, *, code: int = 1) -> NoReturn:
 
 def report(error: BaseException, folder: Path) -> NoReturn:
     """End the program for a single run's failure, with how to go on where that is worth it."""
-    begun = (folder / ".hydra" / "overrides.yaml").is_file()
+    begun = (folder / names.OVERRIDES).is_file()
     resume = f"; continue with: python -m cfa_lab {shlex.quote(f'resume={folder}')}"
     if isinstance(error, KeyboardInterrupt):
         leave(f"interrupted{resume if begun else ''}", code=130)
@@ -59,6 +61,4 @@ def describe(error: BaseException) -> str:
 
 def _is_trained(folder: Path) -> bool:
     """Whether a failed run got past its training, so that going on is worth it."""
-    from cfa_lab.records.record import read_record
-
-    return "time/training_seconds" in (read_record(folder) or {}).get("timing", {})
+    return "time/training_seconds" in record_of(folder).get("timing", {})

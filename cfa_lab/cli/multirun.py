@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
 from cfa_lab.cli.task import save_settings, study_index
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def multirun(
         return []
     log.info(headline(configs, planned, parallel=parallel))
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(master, folder / "multirun.yaml")
+    OmegaConf.save(master, folder / names.MULTIRUN)
     outcomes: dict[int, Any] = {}
     for number, (job, state) in enumerate(zip(jobs, planned, strict=True)):
         if state.found is not None:
@@ -109,7 +111,6 @@ def _launch(
 
 def _left_behind(job: Job, folder: Path) -> Any:
     """The outcome of a job that completed before its launcher stopped."""
-    from cfa_lab.study.index import record_of
     from cfa_lab.study.job import JobOutcome
 
     record = record_of(folder)

@@ -13,6 +13,8 @@ from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
         raise UserError("category=all stands for many runs; put -m before it")
     from cfa_lab.run.run import run
     from cfa_lab.run.show import show_result
-    from cfa_lab.study.index import RunIndex, dated_root, record_of
+    from cfa_lab.study.index import RunIndex, dated_root
 
     result = run(config, folder, on_begin=lambda: save_settings(folder, cfg, hydra_config))
     if (root := dated_root(folder)) is not None:  # a multirun may reuse it
@@ -109,16 +111,15 @@ def on_its_gpu(config: Config, number: int) -> Config:
 
 def save_settings(folder: Path, cfg: DictConfig, hydra_config: Any) -> None:
     """Write `.hydra/` as Hydra does, but not before training begins, and only the first time."""
-    target = folder / ".hydra"
-    if (target / "overrides.yaml").is_file():
+    if (folder / names.OVERRIDES).is_file():
         return
-    target.mkdir(exist_ok=True)
+    (folder / names.SETTINGS).mkdir(exist_ok=True)
     task = [a for a in hydra_config.hydra.overrides.task if not a.startswith("resume=")]
-    write_atomically(target / "config.yaml", OmegaConf.to_yaml(cfg))
+    write_atomically(folder / names.CONFIG, OmegaConf.to_yaml(cfg))
     write_atomically(
-        target / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["hydra"]))
+        folder / names.HYDRA, OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["hydra"]))
     )
-    write_atomically(target / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(task)))
+    write_atomically(folder / names.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(task)))
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -1,10 +1,8 @@
 """What became of the hyperspheres: who lies inside them, which are used, how far patches are."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,14 @@ from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.evaluation.maps import inputs_of_images
 from cfa_lab.features.extract import Extractor
-from cfa_lab.files import write_atomically
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.neighbours import NeighbourSearch
 from cfa_lab.method.pyramid import patch_grid
+from cfa_lab.records.diagnostics import INSIDE, KINDS
 from cfa_lab.tracking.base import Curve
 
-FILE = "diagnostics.json"
 NORMAL, DEFECT, UNKNOWN = 0, 1, -1
-KINDS = {"normal": NORMAL, "defect": DEFECT}
+CODES = dict(zip(KINDS, (NORMAL, DEFECT), strict=True))
 NUM_BINS = 60
 
 
@@ -116,7 +113,7 @@ def summarise(
     squared: bool,
     alpha: float | None,
 ) -> dict[str, Any]:
-    """The record of `diagnostics.json`: JSON values, None where there is nothing to count.
+    """A run's diagnostics as JSON values, None where there is nothing to count.
 
     A patch lies inside a hypersphere if the loss would not attract it: D <= r^2, D being the
     squared distance or, without `squared`, the distance. `alpha` is given where repulsion can only
@@ -127,9 +124,8 @@ def summarise(
     usage = np.bincount(distances.entries, minlength=num_entries)
     highest = float(distances.nearest[:, 0].max(initial=0))
     edges = np.linspace(0, highest or 1.0, NUM_BINS + 1)
-    of_kind = {name: distances.nearest[distances.kinds == kind] for name, kind in KINDS.items()}
+    of_kind = {name: distances.nearest[distances.kinds == kind] for name, kind in CODES.items()}
     return {
-        "schema": 1,
         "num_images": num_images,
         "num_patches": {name: len(values) for name, values in of_kind.items()},
         "radius": radius,
@@ -160,10 +156,7 @@ def _inside(nearest: np.ndarray, border: float) -> dict[str, float] | None:
     if not len(nearest):
         return None
     inside = (nearest <= np.float32(border)).sum(1)
-    return {
-        name: float((inside == count).mean())
-        for count, name in enumerate(("none", "one", "several"))
-    }
+    return {name: float((inside == count).mean()) for count, name in enumerate(INSIDE)}
 
 
 def _effective(usage: np.ndarray) -> float | None:
@@ -172,29 +165,6 @@ def _effective(usage: np.ndarray) -> float | None:
         return None
     share = usage[usage > 0] / usage.sum()
     return float(np.exp(-(share * np.log(share)).sum()))
-
-
-def write_diagnostics(folder: Path, record: dict[str, Any]) -> None:
-    """Write a run's `diagnostics.json`, whole or not at all."""
-    write_atomically(folder / FILE, json.dumps(record, indent=2, allow_nan=False) + "\n")
-
-
-def scalars(record: dict[str, Any]) -> dict[str, float | None]:
-    """The record's single numbers, as trackers name them: `diagnostics/...`."""
-    sqrt_alpha, bank = record["sqrt_alpha"], record["bank"]
-    found: dict[str, float | None] = {
-        "diagnostics/radius": record["radius"],
-        "diagnostics/radius_over_sqrt_alpha": abs(record["radius"]) / sqrt_alpha
-        if sqrt_alpha
-        else None,
-        "diagnostics/bank_used_ratio": bank["used"] / bank["entries"],
-        "diagnostics/bank_effective": bank["effective"],
-    }
-    for kind in KINDS:
-        shares = record["inside"][kind] or dict.fromkeys(("none", "one", "several"))
-        found |= {f"diagnostics/{kind}_inside_{name}": share for name, share in shares.items()}
-        found[f"diagnostics/{kind}_median_distance"] = record["median_distance"][kind]
-    return found
 
 
 def curves(record: dict[str, Any]) -> dict[str, Curve]:

@@ -17,8 +17,8 @@ from cfa_lab.figures.style import (
     save,
     tidy,
 )
+from cfa_lab.records.history import HISTORY_COLUMNS
 from cfa_lab.tracking.base import Curve
-from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

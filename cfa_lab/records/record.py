@@ -1,32 +1,16 @@
-"""`metrics.json`, the truth of a run: what it found, how, where, and whether it is complete."""
+"""The record of a run, its truth: what it found, how, where, and whether it is complete."""
 
-import hashlib
 import json
-import platform
-import subprocess
-import sys
+import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
+from cfa_lab.records import names
 
 SCHEMA = 1
-METHOD_VERSION = 3
-"""Raised whenever a number could change for the same configuration; part of every run key."""
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "scipy",
-    "pillow",
-    "scikit-learn",
-    "hydra-core",
-)
 
 
 def write_record(
@@ -44,7 +28,7 @@ def write_record(
     environment: Mapping[str, Any] | None = None,
     error: str | None = None,
 ) -> None:
-    """Write `metrics.json` in one piece; `status` is `complete` or `failed`."""
+    """Write a run's record in one piece; `status` is `complete` or `failed`."""
     record = {
         "schema": SCHEMA,
         "status": status,
@@ -59,66 +43,37 @@ def write_record(
         "environment": environment or {},
         "error": error,
     }
-    write_atomically(folder / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+    _write(folder, record)
+
+
+def write_reuse(folder: Path, found: Path, record: dict[str, Any], config: dict[str, Any]) -> None:
+    """Record in `folder` that the run found elsewhere stands for this one, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reused_from = Path(os.path.relpath(found, folder)).as_posix()
+    _write(folder, record | {"config": config, "reused_from": reused_from})
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """A run folder's record, None where there is none; raises UserError where it is damaged."""
-    path = folder / "metrics.json"
+    path = folder / names.RECORD
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # neither JSON nor even text
         raise UserError(f"{path} is damaged ({error}); delete it or run again") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is no record of a run; delete it or run again")
+    return record
 
 
-def hash_key(parts: Mapping[str, Any]) -> str:
-    """A short hash of whatever decides numbers, and of the method's version."""
-    text = json.dumps({"method": METHOD_VERSION, **parts}, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def environment(device: str, num_threads: int) -> dict[str, Any]:
-    """Where a run happened: versions, machine, code."""
-    return {
-        "cfa_lab": version("cfa-lab"),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "device": device,
-        "num_threads": num_threads,
-        "git_commit": _git_commit(),
-        "command": sys.argv,
-    }
-
-
-def _version(package: str) -> str | None:
+def record_of(folder: Path) -> dict[str, Any]:
+    """A folder's record; empty where there is none or it is damaged."""
     try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+        return read_record(folder) or {}
+    except (UserError, OSError):
+        return {}
 
 
-def _processor() -> str:
-    """The processor's name; on Linux the kernel knows more than `platform` does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def _git_commit() -> str | None:
-    """The commit of this package's checkout, with `+` where files differ; None outside one."""
-    package = Path(__file__).resolve().parents[1]
-    if not (package.parent / ".git").exists():
-        return None
-    command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
+    write_atomically(folder / names.RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")

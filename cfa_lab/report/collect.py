@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
 from cfa_lab.records.record import SCHEMA, read_record
 from cfa_lab.report.settings import (
     ABSENT,
@@ -21,7 +22,7 @@ from cfa_lab.report.settings import (
     with_category,
 )
 
-INSIDE_RUNS = {".hydra", "wandb", "figures", "maps", ".git", ".venv", "__pycache__"}
+SKIPPED = {*names.FOLDERS, ".git", ".venv", "__pycache__"}
 """Folders that hold no runs, and may hold many files."""
 
 Cells = dict[str, dict[str, dict[int, float]]]
@@ -167,21 +168,21 @@ def _run_folders(folders: Sequence[Path]) -> Iterator[Path]:
         if not top.is_dir():
             raise UserError(f"{top} is no folder; give folders that hold runs, such as outputs")
         for place, inside, files in os.walk(top):
-            if {"metrics.json", "history.csv"} & set(files):
+            if set(names.SIGNS) & set(files):
                 inside.clear()
                 if (real := Path(place).resolve()) not in seen:
                     seen.add(real)
                     yield Path(place)
             else:
-                inside[:] = sorted(set(inside) - INSIDE_RUNS)
+                inside[:] = sorted(set(inside) - SKIPPED)
 
 
 def _problem(folder: Path, record: Any) -> LeftOut | None:
     """What keeps a run from being counted."""
     if record is None:
-        return LeftOut(folder, "unfinished", "no metrics.json: interrupted, or still running")
+        return LeftOut(folder, "unfinished", f"no {names.RECORD}: interrupted, or still running")
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        return LeftOut(folder, "unreadable", f"metrics.json is no record of schema {SCHEMA}")
+        return LeftOut(folder, "unreadable", f"{names.RECORD} is no record of schema {SCHEMA}")
     if record.get("status") != "complete":
         return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))
     config, metrics = record.get("config"), record.get("metrics")
@@ -192,7 +193,7 @@ def _problem(folder: Path, record: Any) -> LeftOut | None:
         and isinstance(metrics, dict)
         and all(value is None or _is_number(value) for value in metrics.values())
     ):
-        return LeftOut(folder, "unreadable", "metrics.json lacks category, seed or metrics")
+        return LeftOut(folder, "unreadable", f"{names.RECORD} lacks category, seed or metrics")
     return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from cfa_lab.files import write_atomically
-from cfa_lab.records.traces import read_epochs, read_trace
+from cfa_lab.records.history import read_epochs, read_trace
 from cfa_lab.report.charts.panels import Line, line_panel
 from cfa_lab.report.charts.svg_files import Dot, DotPanel, dots_svg, lines_svg
 from cfa_lab.report.collect import Run, Study

@@ -7,20 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
 from cfa_lab.records.record import write_record
 from cfa_lab.training import checkpoint
-
-RESULTS = (
-    "metrics.json",
-    "predictions.csv",
-    "evaluations.csv",
-    "diagnostics.json",
-    checkpoint.MODEL,
-    checkpoint.MODEL_DESCRIPTION,
-    "figures",
-    "maps",
-)
-"""What an earlier run may have left; `history.csv` is cut by its own tracker."""
 
 
 def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
@@ -45,8 +34,8 @@ def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
 
 def clear_results(folder: Path, *, first_step: int) -> None:
     """Remove an earlier run's results, so that none is taken for this one's."""
-    for name in RESULTS:
-        if name == "evaluations.csv" and first_step:
+    for name in names.RESULTS:
+        if name == names.EVALUATIONS and first_step:
             continue
         path = folder / name
         if path.is_dir():

@@ -9,9 +9,12 @@ from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.evaluation.maps import write_maps
 from cfa_lab.figures.of_a_run import draw_figures
 from cfa_lab.method.detector import Detector
+from cfa_lab.records import names
+from cfa_lab.records.diagnostics import scalars, write_diagnostics
+from cfa_lab.records.history import read_history
+from cfa_lab.records.predictions import write_predictions
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.tracking import Outcome, Panel
-from cfa_lab.tracking.files import read_history, write_predictions
 from cfa_lab.training import checkpoint
 
 
@@ -29,17 +32,17 @@ def write_results(
         weights_hash=prepared.backbone_hash,
     )
     predictions = _predictions(result)
-    write_predictions(folder / "predictions.csv", predictions)
+    write_predictions(folder, predictions)
     if config.evaluation.maps:
-        write_maps(folder / "maps", detector, result.images, extractor.geometry.input_size)
+        write_maps(folder / names.MAPS, detector, result.images, extractor.geometry.input_size)
     panels, figures = draw_figures(
-        folder / "figures",
+        folder / names.FIGURES,
         detector,
         result,
         prepared.table,
         input_size=extractor.geometry.input_size,
         predictions=predictions,
-        history=read_history(folder / "history.csv"),
+        history=read_history(folder),
         alpha=_visible_alpha(config),
         num_each=config.evaluation.cases,
     )
@@ -62,7 +65,7 @@ def diagnose(
         squared=config.loss.squared,
         alpha=_visible_alpha(config),
     )
-    diagnostics.write_diagnostics(folder, record)
+    write_diagnostics(folder, record)
     return record
 
 
@@ -81,8 +84,8 @@ def make_outcome(
         panels=panels,
         curves=result.curves | (diagnostics.curves(diagnosis) if diagnosis else {}),
         timing=timing,
-        model=[folder / checkpoint.MODEL, folder / checkpoint.MODEL_DESCRIPTION],
-        diagnostics=diagnostics.scalars(diagnosis) if diagnosis else {},
+        model=[folder / names.MODEL, folder / names.MODEL_DESCRIPTION],
+        diagnostics=scalars(diagnosis) if diagnosis else {},
     )
 
 

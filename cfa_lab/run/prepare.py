@@ -18,7 +18,7 @@ from cfa_lab.features.identity import image_hash
 from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
-from cfa_lab.records.record import hash_key
+from cfa_lab.run.keys import fit_key_of, run_key_of
 from cfa_lab.vocabulary import ACTIVATIONS, one_of
 
 
@@ -208,50 +208,3 @@ def _normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[f
         return (127 / 255,) * 3, (128 / 255,) * 3
     settings = network.pretrained_cfg
     return tuple(settings["mean"]), tuple(settings["std"])
-
-
-def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
-    """The hash of everything that decides a fit: not the device's name, paths or tracker."""
-    values = asdict(config)
-    decisive = ("image", "descriptor", "memory_bank", "loss", "optimizer", "trainer", "seed")
-    chosen = {key: values[key] for key in decisive}
-    del chosen["trainer"]["num_threads"]
-    backbone = {k: v for k, v in values["backbone"].items() if k not in ("name", "weights")}
-    features = {k: v for k, v in config.features.extraction.items() if k != "workers"}
-    return hash_key(
-        {
-            "config": chosen | {"backbone": backbone, "features": features},
-            "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
-            "weights": backbone_hash,
-            "num_threads": num_threads,
-        }
-    )
-
-
-def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
-    """The hash of everything that decides a run's numbers; test files count by name and size."""
-    evaluation = asdict(config.evaluation)
-    for key in ("maps", "cases", "spill_gb", "diagnostics"):
-        del evaluation[key]
-    return hash_key(
-        {
-            "fit": fit_key,
-            "config": {"scoring": asdict(config.scoring), "evaluation": evaluation},
-            "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
-            "labels": [[s.path, s.label, s.defect, table.mask_above] for s in table.test],
-            "test": {
-                path: _num_bytes(table.absolute(path))
-                for sample in table.test
-                for path in (sample.path, *sample.masks)
-            },
-        }
-    )
-
-
-def _num_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise UserError(
-            f"cannot find {path}: {error.strerror}; replace the file or take it out of the data set"
-        ) from error

@@ -18,7 +18,9 @@ from cfa_lab.evaluation.evaluate import (
 )
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.pyramid import StoredLevel
-from cfa_lab.records.record import environment, write_record
+from cfa_lab.records.environment import environment
+from cfa_lab.records.history import read_evaluations
+from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import clear_results, first_step, recorded_failure
 from cfa_lab.run.outputs import diagnose, make_outcome, write_results
 from cfa_lab.run.prepare import Preparation, prepare, seen_in_training
@@ -26,7 +28,6 @@ from cfa_lab.run.progress import TrainingProgress
 from cfa_lab.run.protocol import protocol_of
 from cfa_lab.run.trackers import make_tracker, shown_to_sweep
 from cfa_lab.tracking import HistoryFile, Trackers
-from cfa_lab.tracking.files import read_evaluations
 from cfa_lab.training import checkpoint
 from cfa_lab.training.fit import fit_pyramid
 from cfa_lab.training.loop import Fit, Observer, Row, seeded_batches
@@ -225,5 +226,5 @@ def _with_best_epochs(
         return result
     tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
     trackers.log_evaluation(config.trainer.epochs - 1, tested)
-    best = best_on_test(read_evaluations(folder / "evaluations.csv"))
+    best = best_on_test(read_evaluations(folder))
     return replace(result, oracle=result.oracle | best)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cfa_lab.config import Config
+from cfa_lab.records import names
 from cfa_lab.tracking import Tracker, WandbTracker, comparable, latest_run_id
 
 
@@ -35,7 +36,7 @@ def make_tracker(config: Config, folder: Path) -> Tracker:
 def multirun_name(folder: Path) -> str | None:
     """The name of the multirun that a run folder is part of: where it stands; None for others."""
     study = folder.absolute().parent
-    if not (study / "multirun.yaml").is_file():
+    if not (study / names.MULTIRUN).is_file():
         return None
     return f"{study.parent.name}_{study.name}"
 

@@ -4,7 +4,6 @@
 run is worth is read from its folder, and the hints can be made again from the folders.
 """
 
-import json
 import logging
 import os
 import re
@@ -15,9 +14,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
-from cfa_lab.records.record import read_record
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
 
@@ -95,26 +94,11 @@ class RunIndex:
         for root in self.roots:
             if root.is_dir() and not (root / HINTS).is_dir():
                 index = RunIndex(root)
-                for path in sorted(root.rglob("metrics.json")):
+                for path in sorted(root.rglob(names.RECORD)):
                     record = record_of(path.parent)
-                    if record.get("status") == "complete" and not record.get("reused_from"):
-                        index.add(record["run_key"], path.parent)
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    """A folder's record; empty where there is none or it is damaged."""
-    try:
-        return read_record(folder) or {}
-    except (UserError, OSError):
-        return {}
-
-
-def write_reuse(folder: Path, found: Path, record: dict[str, Any], config: dict[str, Any]) -> None:
-    """Record in `folder` that the run found elsewhere stands for this one, too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    reused_from = Path(os.path.relpath(found, folder)).as_posix()
-    reused = record | {"config": config, "reused_from": reused_from}
-    write_atomically(folder / "metrics.json", json.dumps(reused, indent=2, allow_nan=False) + "\n")
+                    key, original = record.get("run_key"), not record.get("reused_from")
+                    if key and original and record.get("status") == "complete":
+                        index.add(key, path.parent)
 
 
 def _keys(root: Path) -> list[str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of, write_reuse
 from cfa_lab.run.prepare import Preparation, prepare
 from cfa_lab.run.run import run
-from cfa_lab.study.index import RunIndex, record_of, write_reuse
+from cfa_lab.study.index import RunIndex
 from cfa_lab.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def run_once(
         folder = _own_folder(folder, key, prepared.fit_key)
         if not fresh:
             _take_over(folder, index, prepared)
-        resumed = not fresh and (folder / checkpoint.STATE).is_file()
+        resumed = not fresh and (folder / names.STATE).is_file()
 
         def begin() -> None:
             index.add(key, folder)
@@ -77,7 +79,7 @@ def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict]
     Maps are files that decide no number, so they are not part of the key.
     """
     found = index.complete(run_key)
-    if found and config.evaluation.maps and not (found[0] / "maps").is_dir():
+    if found and config.evaluation.maps and not (found[0] / names.MAPS).is_dir():
         return None
     return found
 
@@ -99,7 +101,7 @@ def _own_folder(folder: Path, run_key: str, fit_key: str = "") -> Path:
     record, fit = record_of(folder), _fit_key(folder)
     if record.get("run_key") == run_key or (fit and fit == fit_key):
         return folder
-    if record or fit or (folder / "history.csv").exists():
+    if record or fit or (folder / names.HISTORY).exists():
         return folder.with_name(f"{folder.name}-{run_key}")
     return folder
 
@@ -109,7 +111,7 @@ def _take_over(folder: Path, index: RunIndex, prepared: Preparation) -> None:
     begun = index.begun(prepared.run_key)
     if begun is None or begun == folder or _fit_key(begun) != prepared.fit_key:
         return
-    if (folder / checkpoint.STATE).is_file():
+    if (folder / names.STATE).is_file():
         return
     log.info("going on with %s", begun)
     if folder.is_dir() and not any(folder.iterdir()):

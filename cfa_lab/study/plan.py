@@ -7,14 +7,11 @@ from typing import Any
 
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.run.prepare import (
-    count_threads,
-    fit_key_of,
-    make_backbone,
-    read_table,
-    run_key_of,
-)
-from cfa_lab.study.index import RunIndex, record_of
+from cfa_lab.records import names
+from cfa_lab.records.record import record_of
+from cfa_lab.run.keys import fit_key_of, run_key_of
+from cfa_lab.run.prepare import count_threads, make_backbone, read_table
+from cfa_lab.study.index import RunIndex
 from cfa_lab.study.job import reusable
 from cfa_lab.training import checkpoint
 
@@ -82,7 +79,7 @@ def _plan(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJob:
     if found is not None:
         return PlannedJob(status="done", found=found)
     begun = index.begun(run_key)
-    if begun is None or not (begun / checkpoint.STATE).is_file():
+    if begun is None or not (begun / names.STATE).is_file():
         return PlannedJob(status="new")
     return _unfinished(config, begun, fit_key)
 

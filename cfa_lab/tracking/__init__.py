@@ -2,7 +2,7 @@
 
 from cfa_lab.tracking.base import Curve, Outcome, Panel, Tracker, Trackers
 from cfa_lab.tracking.columns import COLUMNS, comparable
-from cfa_lab.tracking.files import HistoryFile, read_history, write_predictions
+from cfa_lab.tracking.files import HistoryFile
 from cfa_lab.tracking.wandb import WandbTracker, latest_run_id
 
 __all__ = [
@@ -16,6 +16,4 @@ __all__ = [
     "WandbTracker",
     "comparable",
     "latest_run_id",
-    "read_history",
-    "write_predictions",
 ]

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
 from cfa_lab.tracking.wandb_session import import_wandb, require_connection, shut_down
 
 FOLDERS = ("outputs", "multirun")
@@ -85,7 +86,7 @@ def is_going_on(folder: Path) -> bool:
     A run that has ended leaves `metrics.json` in its own folder, unless it was killed. The parts of
     a resumed run stand side by side, and the last one speaks for all.
     """
-    if (folder.parent.parent / "metrics.json").is_file():
+    if (folder.parent.parent / names.RECORD).is_file():
         return False
     written = max(log.stat().st_mtime for log in folder.parent.glob("offline-run-*/*.wandb"))
     return time.time() - written < QUIET_SECONDS

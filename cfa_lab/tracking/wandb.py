@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
 from cfa_lab.tracking.base import Outcome, Tracker
 from cfa_lab.tracking.wandb_session import (
     import_wandb,
@@ -102,7 +103,7 @@ class WandbTracker(Tracker):
 
     def __enter__(self) -> "WandbTracker":
         with ExitStack() as stack:
-            stack.enter_context(keep_files_below(self.folder / "wandb"))
+            stack.enter_context(keep_files_below(self.folder / names.WANDB))
             stack.callback(shut_down, self._wandb)
             self._run = open_run(
                 self._wandb, self._arguments, folder=self.folder, run_id=self._id, **self._how
@@ -122,7 +123,7 @@ class WandbTracker(Tracker):
             try:
                 self._run.finish(exit_code=0 if kind is None else 1)
                 if not self._run.offline:  # what was uploaded needs no second copy on disk
-                    shutil.rmtree(self.folder / "wandb" / "artifacts", ignore_errors=True)
+                    shutil.rmtree(self.folder / names.WANDB / "artifacts", ignore_errors=True)
             except TimeoutError:
                 log.warning(
                     "W&B has not taken everything within %g s; `wandb sync %s` sends the rest",
@@ -174,7 +175,9 @@ class WandbTracker(Tracker):
 
 def latest_run_id(folder: Path) -> str | None:
     """The id of the W&B run that was last kept below a run folder; None where there is none."""
-    records = sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime)
+    records = sorted(
+        folder.glob(f"{names.WANDB}/*run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime
+    )
     return records[-1].stem.removeprefix("run-") if records else None
 
 

@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from cfa_lab.errors import UserError
+from cfa_lab.records import names
 
 if TYPE_CHECKING:
     import wandb
@@ -52,7 +53,7 @@ def open_run(
     """
 
     def init(mode: str) -> "wandb.Run":
-        earlier_parts = set(folder.glob("wandb/run-*"))
+        earlier_parts = set(folder.glob(f"{names.WANDB}/run-*"))
         try:
             return wandb.init(
                 **arguments,
@@ -71,7 +72,7 @@ def open_run(
                 ),
             )
         except wandb.Error:
-            for part in set(folder.glob("wandb/run-*")) - earlier_parts:
+            for part in set(folder.glob(f"{names.WANDB}/run-*")) - earlier_parts:
                 shutil.rmtree(part, ignore_errors=True)
             raise
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cfa_lab.records.predictions import PREDICTION_COLUMNS
 from cfa_lab.tracking.base import Curve, Panel
-from cfa_lab.tracking.files import PREDICTION_COLUMNS
 
 _MAX_CURVE_POINTS = 500
 _CLASS_NAMES = {0: "normal", 1: "defect"}

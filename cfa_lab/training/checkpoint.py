@@ -17,9 +17,9 @@ from cfa_lab.method.backbone import Architecture
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.scoring import Scoring
+from cfa_lab.records import names
 from cfa_lab.training.loop import Fit
 
-MODEL, MODEL_DESCRIPTION, STATE = "model.safetensors", "model.json", "state.safetensors"
 OPTIMIZER_SLOTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
 
 
@@ -32,12 +32,12 @@ def save_model(
     features: dict[str, Any],
     weights_hash: str,
 ) -> None:
-    """Write `model.safetensors` and `model.json`: all that scoring an image file needs.
+    """Write a model's two files: all that scoring an image file needs.
 
     Except the backbone's own weights, which are known by their hash. `features` says how they are
     extracted (dtype, batch size).
     """
-    _save_tensors(folder / MODEL, dict(detector.state_dict()), {})
+    _save_tensors(folder / names.MODEL, dict(detector.state_dict()), {})
     description = {
         "schema": 1,
         "channels": detector.descriptor.channels,
@@ -47,14 +47,14 @@ def save_model(
         "image": asdict(geometry),
         "features": features,
     }
-    write_atomically(folder / MODEL_DESCRIPTION, json.dumps(description, indent=2) + "\n")
+    write_atomically(folder / names.MODEL_DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
 
 def load_detector(folder: Path) -> Detector:
     """Read the detector of a run folder back; it scores bit for bit as the saved one did."""
-    tensors = _load_tensors(folder / MODEL)
+    tensors = _load_tensors(folder / names.MODEL)
     try:
-        description = json.loads((folder / MODEL_DESCRIPTION).read_text(encoding="utf-8"))
+        description = json.loads((folder / names.MODEL_DESCRIPTION).read_text(encoding="utf-8"))
         descriptor = Descriptor(
             tensors["descriptor.weight"],
             tensors["descriptor.bias"],
@@ -63,7 +63,7 @@ def load_detector(folder: Path) -> Detector:
         return Detector(
             descriptor, tensors["bank"], tensors["radius"], Scoring(**description["scoring"])
         )
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder} holds no readable model ({error}); train it again") from error
 
 
@@ -80,7 +80,7 @@ def save_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
         for slot, value in fit.optimizer.state[parameter].items():
             tensors[f"optimizer.{i}.{slot}"] = value
     position = {"next_epoch": str(fit.next_epoch), "next_step": str(fit.next_step)}
-    _save_tensors(folder / STATE, tensors, position | {"fit_key": fit_key})
+    _save_tensors(folder / names.STATE, tensors, position | {"fit_key": fit_key})
 
 
 def restore_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
@@ -88,7 +88,7 @@ def restore_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
 
     Raises UserError where it belongs to another configuration or other training images.
     """
-    path = folder / STATE
+    path = folder / names.STATE
     if not path.is_file():
         return
     tensors, position = _load_tensors(path), state_position(folder)
@@ -112,7 +112,7 @@ def restore_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
 
 def state_position(folder: Path) -> dict[str, str]:
     """`next_epoch`, `next_step` and `fit_key` of a saved state; empty where there is none."""
-    path = folder / STATE
+    path = folder / names.STATE
     if not path.is_file():
         return {}
     try:
@@ -127,7 +127,7 @@ def state_position(folder: Path) -> dict[str, str]:
 
 def remove_state(folder: Path) -> None:
     """Delete the state of a run that is finished."""
-    (folder / STATE).unlink(missing_ok=True)
+    (folder / names.STATE).unlink(missing_ok=True)
 
 
 def _save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -17,11 +17,8 @@ from cfa_lab.method.memory_bank import BankMaker
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.method.step import AutogradStep, Gradients, Portion, Step
-from cfa_lab.tracking.files import HISTORY_COLUMNS
+from cfa_lab.records.history import HISTORY_COLUMNS, Row
 from cfa_lab.vocabulary import PRECISIONS, Precision, one_of
-
-Row = dict[str, float]
-"""One step's line of the history."""
 
 Batches = Sequence[np.ndarray]
 """Image indices, one array a batch."""

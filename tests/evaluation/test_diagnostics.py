@@ -12,6 +12,8 @@ from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.samples import Sample
 from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.evaluate import sample_mask
+from cfa_lab.records import names
+from cfa_lab.records.diagnostics import scalars
 from cfa_lab.run.prepare import make_extractor, read_table
 from cfa_lab.run.run import run
 from cfa_lab.training.checkpoint import load_detector
@@ -92,7 +94,7 @@ def test_a_patch_is_inside_where_the_loss_would_not_attract_it():
     assert record["median_distance"] == {"normal": 0.5, "defect": 3}
     assert sum(record["histogram"]["normal"]) == 3
     assert record["histogram"]["edges"][-1] == 3
-    found = diagnostics.scalars(record)
+    found = scalars(record)
     assert found["diagnostics/radius_over_sqrt_alpha"] == 1
     assert found["diagnostics/bank_used_ratio"] == 0.25
     # without `squared` the loss compares r^2 with the distance itself
@@ -102,7 +104,7 @@ def test_a_patch_is_inside_where_the_loss_would_not_attract_it():
     assert plain["border_distance"] == 0.25
     assert plain["inside"]["normal"]["none"] == pytest.approx(2 / 3)
     assert plain["sqrt_alpha"] is None
-    assert diagnostics.scalars(plain)["diagnostics/radius_over_sqrt_alpha"] is None
+    assert scalars(plain)["diagnostics/radius_over_sqrt_alpha"] is None
 
 
 def test_kinds_without_a_patch_and_banks_of_one_have_no_made_up_numbers():
@@ -118,7 +120,7 @@ def test_kinds_without_a_patch_and_banks_of_one_have_no_made_up_numbers():
     assert record["inside"]["normal"] == {"none": 0, "one": 1, "several": 0}
     assert record["bank"]["effective"] == 1
     assert list(diagnostics.curves(record)) == ["distances_normal"]
-    assert diagnostics.scalars(record)["diagnostics/defect_inside_one"] is None
+    assert scalars(record)["diagnostics/defect_inside_one"] is None
     json.dumps(record, allow_nan=False)
 
 
@@ -133,7 +135,7 @@ def test_samples_are_spread_over_all_kinds():
 def test_a_run_leaves_diagnostics_that_a_literal_search_confirms(tiny_config, tmp_path):
     config = tiny_config("loss.r=0.5", "trainer.epochs=1")
     run(config, tmp_path)
-    record = json.loads((tmp_path / diagnostics.FILE).read_text())
+    record = json.loads((tmp_path / names.DIAGNOSTICS).read_text())
     detector, table = load_detector(tmp_path), read_table(config)
     extractor, _ = make_extractor(config, torch.device("cpu"))
     nearest, used, defect = [], set(), []
@@ -171,4 +173,4 @@ def test_a_run_leaves_diagnostics_that_a_literal_search_confirms(tiny_config, tm
 
 def test_no_images_asked_for_leave_no_file(tiny_config, tmp_path: Path):
     run(tiny_config("evaluation.diagnostics=0", "trainer.epochs=1"), tmp_path)
-    assert not (tmp_path / diagnostics.FILE).exists()
+    assert not (tmp_path / names.DIAGNOSTICS).exists()

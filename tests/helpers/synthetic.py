@@ -3,7 +3,6 @@
 `python tests/helpers/synthetic.py FOLDER` writes 1000 of them, for measuring the report.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS
+from cfa_lab.records import names
+from cfa_lab.records.diagnostics import write_diagnostics
+from cfa_lab.records.history import HISTORY_COLUMNS
 from cfa_lab.records.record import write_record
-from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 METRICS = (
     *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max"),
@@ -80,21 +81,19 @@ def write_run(
         f"{i // 20},{i},{1 / (i + 1)},{0.9 / (i + 1)},0.0,{1e-5 + i * 1e-3},1.0,{0.25 * (i == 350)}"
         for i in range(num_steps)
     ]
-    text = "\n".join([",".join(HISTORY_COLUMNS), *rows]) + "\n"
-    (folder / "history.csv").write_text(text)
-    (folder / "diagnostics.json").write_text(json.dumps(diagnosis()))
+    (folder / names.HISTORY).write_text("\n".join([",".join(HISTORY_COLUMNS), *rows]) + "\n")
+    write_diagnostics(folder, diagnosis())
     if pictures:
-        (folder / "figures").mkdir()
+        (folder / names.FIGURES).mkdir()
         for figure in (CASE_FIGURES[MISS], CASE_FIGURES[FALSE_POSITIVE]):
             picture = Image.new("RGB", (1600, 1200), (seed % 256, 90, 160))
-            picture.save(folder / "figures" / figure.file)
+            picture.save(folder / names.FIGURES / figure.file)
     return folder
 
 
 def diagnosis() -> dict[str, Any]:
-    """A `diagnostics.json` of plausible numbers."""
+    """A run's diagnostics, of plausible numbers."""
     return {
-        "schema": 1,
         "num_images": 40,
         "num_patches": {"normal": 6, "defect": 2},
         "radius": 0.05,

@@ -7,7 +7,7 @@ import pytest
 from helpers.synthetic import write_run, write_study
 
 from cfa_lab.errors import UserError
-from cfa_lab.records.traces import read_diagnostics, read_trace
+from cfa_lab.records.history import read_trace
 from cfa_lab.report.collect import collect
 from cfa_lab.report.command import choose_baseline
 from cfa_lab.report.page.gallery import choose_pictures
@@ -158,14 +158,6 @@ def test_numbers_that_are_none_make_a_record_unreadable(tmp_path: Path):
     text = (folder / "metrics.json").read_text()
     (folder / "metrics.json").write_text(text.replace('"test/image_auroc": 0.9', '"test/x": NaN'))
     assert kinds(collect([tmp_path]))["run"][0] == "unreadable"
-
-
-def test_diagnostics_of_another_version_are_none(tmp_path: Path):
-    folder = write_run(tmp_path / "run")
-    assert read_diagnostics(folder)
-    for text in ('{"schema": 2}', '{"schema": 1, "radius": 3}', "[]", "{"):
-        (folder / "diagnostics.json").write_text(text)
-        assert read_diagnostics(folder) is None
 
 
 def cases_study(root: Path) -> Path:

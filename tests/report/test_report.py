@@ -12,7 +12,6 @@ import pytest
 from helpers.synthetic import write_run, write_study
 
 from cfa_lab.errors import UserError
-from cfa_lab.records.traces import NUM_POINTS, read_trace
 from cfa_lab.report import command as report
 from cfa_lab.report.collect import collect
 from cfa_lab.report.page.gallery import choose_pictures
@@ -186,18 +185,6 @@ def test_pictures_show_every_category_before_a_second_setting(study_root):
     assert {picture.run.setting for picture in first} == {"loss.K=1"}
     assert {picture.run.category for picture in first} == {f"category{i}" for i in range(8)}
     assert max(pictures[0].size) <= 1100
-
-
-def test_traces_are_thinned_and_survive_a_cut_file(tmp_path):
-    folder = write_run(tmp_path / "run", num_steps=1000)
-    trace = read_trace(folder)
-    assert len(trace["step"]) == NUM_POINTS
-    assert (trace["step"][0], trace["step"][-1]) == (0, 999)
-    text = (folder / "history.csv").read_text()
-    (folder / "history.csv").write_text(text[:-10])
-    assert read_trace(folder)["step"][-1] < 999
-    (folder / "history.csv").write_text("other,columns\n1,2\n")
-    assert read_trace(folder) == {}
 
 
 def test_published_figures_stand_beside_matching_settings_only(tmp_path):

@@ -4,7 +4,8 @@ import json
 import threading
 from pathlib import Path
 
-from cfa_lab.study.index import RunIndex, dated_root, study_root, write_reuse
+from cfa_lab.records.record import record_of, write_reuse
+from cfa_lab.study.index import RunIndex, dated_root, study_root
 
 
 def write_run(folder: Path, key: str, **values: object) -> Path:
@@ -51,27 +52,16 @@ def test_other_roots_are_read_but_not_taken_over(tmp_path: Path):
 def test_a_missing_index_is_made_again_from_complete_runs(tmp_path: Path):
     done = write_run(tmp_path / "day" / "0", "aa")
     write_run(tmp_path / "day" / "1", "bb", status="failed")
-    write_reuse(tmp_path / "day" / "2", done, json.loads((done / "metrics.json").read_text()), {})
+    write_reuse(tmp_path / "day" / "2", done, record_of(done), {})
+    foreign = tmp_path / "other-project" / "metrics.json"
+    foreign.parent.mkdir()
+    foreign.write_text("[0.5]")
     index = RunIndex(tmp_path)
     index.rebuild()
     found = index.complete("aa")
     assert found is not None
     assert found[0] == done
     assert index.begun("bb") is None
-
-
-def test_a_reuse_says_from_where_in_a_way_that_moves_along(tmp_path: Path):
-    done = write_run(tmp_path / "a" / "0", "aa", config={"tracker": 1})
-    write_reuse(
-        tmp_path / "b" / "0",
-        done,
-        json.loads((done / "metrics.json").read_text()),
-        {"tracker": 2},
-    )
-    record = json.loads((tmp_path / "b" / "0" / "metrics.json").read_text())
-    assert record["reused_from"] == "../../a/0"
-    assert record["config"] == {"tracker": 2}
-    assert record["metrics"] == {"test/image_auroc": 0.5}
 
 
 def test_a_key_is_held_by_one_at_a_time(tmp_path: Path):

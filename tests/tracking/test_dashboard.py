@@ -7,8 +7,8 @@ import pytest
 from helpers.fake_wandb import API_KEY, FakeWandb
 
 from cfa_lab.errors import UserError
+from cfa_lab.records.history import HISTORY_COLUMNS
 from cfa_lab.tracking import COLUMNS, dashboard
-from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("pristine_wandb")
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfa_lab.errors import UserError
-from cfa_lab.tracking import HistoryFile, read_history, write_predictions
-from cfa_lab.tracking.files import HISTORY_COLUMNS
+from cfa_lab.records.history import HISTORY_COLUMNS, read_history
+from cfa_lab.tracking import HistoryFile
 
 HEADER = (
     "epoch,step,train/loss,train/attraction,train/repulsion,train/radius,"
@@ -41,23 +40,23 @@ def test_history_gives_back_every_float64(tmp_path_factory, terms):
     given_row = {"epoch": 0, "step": 0} | dict(zip(HISTORY_COLUMNS[2:], terms, strict=True))
     with HistoryFile(folder) as tracker:
         tracker.log_step(given_row)
-    assert read_history(folder / "history.csv") == [given_row]
+    assert read_history(folder) == [given_row]
 
 
 def test_history_takes_numpy_numbers_and_nan(tmp_path):
     with HistoryFile(tmp_path) as tracker:
         tracker.log_step(row(0) | {"epoch": np.int64(0), "train/radius": np.float32(0.1)})
         tracker.log_step(row(1, loss=math.nan))
-    first, second = read_history(tmp_path / "history.csv")
+    first, second = read_history(tmp_path)
     assert first["train/radius"] == float(np.float32(0.1))
     assert math.isnan(second["train/loss"])
 
 
 def test_a_row_is_on_disk_while_the_file_is_still_open(tmp_path):
     with HistoryFile(tmp_path) as tracker:
-        assert read_history(tmp_path / "history.csv") == []
+        assert read_history(tmp_path) == []
         tracker.log_step(row(0))
-        assert read_history(tmp_path / "history.csv") == [row(0)]
+        assert read_history(tmp_path) == [row(0)]
 
 
 def test_a_row_without_a_column_is_refused(tmp_path):
@@ -79,40 +78,23 @@ def test_a_resumed_history_equals_an_uninterrupted_one(tmp_path, first_step):
 def test_a_run_that_starts_again_at_step_zero_forgets_the_old_history(tmp_path):
     write_history(tmp_path, 5)
     write_history(tmp_path, 2)
-    assert [r["step"] for r in read_history(tmp_path / "history.csv")] == [0, 1]
+    assert [r["step"] for r in read_history(tmp_path)] == [0, 1]
 
 
 def test_a_last_line_that_a_crash_tore_off_is_dropped(tmp_path, caplog):
     write_history(tmp_path, 4)
     path = tmp_path / "history.csv"
     path.write_bytes(path.read_bytes()[:-3])  # the number left over would be a wrong one
-    assert [r["step"] for r in read_history(path)] == [0, 1, 2]
+    assert [r["step"] for r in read_history(tmp_path)] == [0, 1, 2]
     write_history(tmp_path, 6, first_step=4)
-    assert [r["step"] for r in read_history(path)] == [0, 1, 2, 4, 5]
+    assert [r["step"] for r in read_history(tmp_path)] == [0, 1, 2, 4, 5]
     assert "3 of the 4 steps" in caplog.text
 
 
 def test_a_resumed_run_without_its_history_says_so(tmp_path, caplog):
     write_history(tmp_path, 6, first_step=4)
-    assert [r["step"] for r in read_history(tmp_path / "history.csv")] == [4, 5]
+    assert [r["step"] for r in read_history(tmp_path)] == [4, 5]
     assert "0 of the 4 steps" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("", "has the columns ''"),
-        ("epoch,loss\n0,1\n", "has the columns 'epoch,loss'"),
-        (HEADER + "\n0,0,1,1,1,1,1\n", "line 2 is damaged"),
-        (HEADER + "\n0,0,1,1,1,1,1,1\n0,1,x,1,1,1,1,1\n", "line 3 is damaged"),
-    ],
-)
-def test_a_history_of_another_kind_is_refused_in_one_line(tmp_path, text, complaint):
-    path = tmp_path / "history.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=complaint) as error:
-        read_history(path)
-    assert "\n" not in str(error.value)
 
 
 def test_evaluations_are_a_file_of_their_own_only_where_there_are_any(tmp_path):
@@ -146,27 +128,3 @@ def test_a_resumed_run_repeats_the_evaluations_after_its_first_step(tmp_path):
         ]
     run(0, 5, value=0.0)
     assert not (tmp_path / "evaluations.csv").exists()
-
-
-def test_predictions_are_sorted_by_path_and_keep_every_bit(tmp_path, outcome):
-    score = np.float32(1) / np.float32(3)
-    strange = {"path": 'test/a, "b"/ü.png', "label": np.int64(1), "defect": "a", "score": score}
-    path = tmp_path / "predictions.csv"
-    write_predictions(path, [*outcome.predictions, {**strange, "decision": np.bool_(False)}])
-    assert path.read_bytes().splitlines()[0] == b"path,label,defect,score,decision"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [r["path"] for r in rows] == ['test/a, "b"/ü.png', "test/cut/0.png", "test/good/1.png"]
-    assert [r["decision"] for r in rows] == ["0", "1", ""]
-    assert [r["label"] for r in rows] == ["1", "1", "0"]
-    assert float(rows[0]["score"]) == float(score)
-
-
-def test_predictions_are_written_completely_or_not_at_all(tmp_path, outcome):
-    path = tmp_path / "predictions.csv"
-    write_predictions(path, [])
-    assert path.read_text() == "path,label,defect,score,decision\n"
-    with pytest.raises(TypeError):
-        write_predictions(path, [*outcome.predictions, {**outcome.predictions[0], "score": None}])
-    assert path.read_text() == "path,label,defect,score,decision\n"
-    assert list(tmp_path.iterdir()) == [path]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS, CaseFigure
+from cfa_lab.records import names
 from cfa_lab.report.collect import Run, Study
 
 GROUPS = (MISS, FALSE_POSITIVE)
@@ -47,7 +48,7 @@ def _load(run: Run, figure: CaseFigure) -> Picture | None:
     from PIL import Image
 
     try:
-        with Image.open(run.files / "figures" / figure.file) as opened:
+        with Image.open(run.files / names.FIGURES / figure.file) as opened:
             image = opened.convert("RGB")
     except OSError:  # not drawn, for instance without a normal test image, or damaged
         return None

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from cfa_lab.records.traces import Trace, read_diagnostics, read_trace
+from cfa_lab.records.diagnostics import INSIDE, KINDS, read_diagnostics, scalars
+from cfa_lab.records.history import Trace, read_trace
 from cfa_lab.report.charts.panels import Line, colour_class, line_chart
 from cfa_lab.report.collect import Run, Study
 from cfa_lab.report.page.html_table import head, number_cell, sheet
@@ -21,7 +22,6 @@ TRACES = (
     ("train/active_attraction", "Active share of the attraction"),
     ("train/active_repulsion", "Active share of the repulsion"),
 )
-KINDS = ("normal", "defect")
 
 
 def training(study: Study) -> str:
@@ -107,22 +107,15 @@ def _hyperspheres(found: Sequence[tuple[Run, Mapping[str, Any]]]) -> str:
     ]
     rows = []
     for run, d in found:
-        inside = [d["inside"][kind] or {} for kind in KINDS]
-        bank = d["bank"]
-        ratio = abs(d["radius"]) / d["sqrt_alpha"] if d["sqrt_alpha"] else None
-        numbers: list[tuple[float | None, str]] = [
-            (run.seed, "g"),
-            (d["radius"], ".3g"),
-            (ratio, ".3g"),
-            *(
-                (shares.get(name), ".1%")
-                for shares in inside
-                for name in ("none", "one", "several")
-            ),
-            *((d["median_distance"][kind], ".3g") for kind in KINDS),
-            (bank["used"] / bank["entries"], ".1%"),
-            (bank["effective"], ".0f"),
+        found_of = scalars(d)
+        shown = [
+            *(("radius", ".3g"), ("radius_over_sqrt_alpha", ".3g")),
+            *((f"{kind}_inside_{name}", ".1%") for kind in KINDS for name in INSIDE),
+            *((f"{kind}_median_distance", ".3g") for kind in KINDS),
+            *(("bank_used_ratio", ".1%"), ("bank_effective", ".0f")),
         ]
+        numbers = [(run.seed, "g")]
+        numbers += [(found_of[f"diagnostics/{name}"], form) for name, form in shown]
         cells = "".join(number_cell(value, form) for value, form in numbers)
         rows.append(f'<tr><th scope="row">{escape(run.setting)}</th>{cells}</tr>')
     num_images = sorted({d["num_images"] for _, d in found})

@@ -7,15 +7,14 @@ from statistics import median
 
 from safetensors import SafetensorError, safe_open
 
+from cfa_lab.records import names
+from cfa_lab.records.history import read_columns
 from cfa_lab.report.collect import Cells, Run, Study
 from cfa_lab.report.comparisons import metric_name
 from cfa_lab.report.statistics import summarise_macro
 from cfa_lab.report.tables.markdown import main_metrics, points, table
-from cfa_lab.tracking.files import HISTORY_COLUMNS
 
 ROOT_ALPHA = "√α"  # noqa: RUF001 the paper's symbol
-RADIUS = HISTORY_COLUMNS.index("train/radius")
-REPELLED = HISTORY_COLUMNS.index("train/active_repulsion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ def bank_shape(run: Run) -> tuple[int, int] | None:
     if isinstance(entries := protocol.get("bank_entries"), int):
         return entries, protocol["bank_dimension"]
     try:
-        with safe_open(run.files / "model.safetensors", framework="numpy") as model:
+        with safe_open(run.files / names.MODEL, framework="numpy") as model:
             entries, dimension = model.get_slice("bank").get_shape()
     except (OSError, SafetensorError):
         return None
@@ -46,16 +45,11 @@ def bank_shape(run: Run) -> tuple[int, int] | None:
 
 
 def read_training(run: Run) -> Training | None:
-    """The radius over a run's steps, from `history.csv`; None where that is gone or damaged."""
-    try:
-        head, *lines = (run.files / "history.csv").read_text(encoding="utf-8").splitlines()
-        if head != ",".join(HISTORY_COLUMNS):
-            return None
-        steps = [line.split(",") for line in lines]
-        radii = [abs(float(step[RADIUS])) for step in steps]
-        repelled = [float(step[REPELLED]) for step in steps]
-    except (OSError, ValueError, IndexError):  # ValueError: no head line, no number, no text
+    """The radius over a run's steps; None where its history is gone or damaged."""
+    columns = read_columns(run.files, ["train/radius", "train/active_repulsion"])
+    if columns is None:
         return None
+    radii, repelled = list(map(abs, columns[0])), columns[1]
     limit = sqrt_alpha(run)
     above = (step for step, radius in enumerate(radii) if limit is not None and radius > limit)
     return Training(

@@ -1,0 +1,160 @@
+"""A run's steps and the evaluations on its way: two CSV files, their writers and all their readers.
+
+A crash may tear off the end of the history's last line; what is left of it is never read.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cfa_lab.errors import UserError
+from cfa_lab.files import write_csv
+from cfa_lab.records import names
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "step",
+    "train/loss",
+    "train/attraction",
+    "train/repulsion",
+    "train/radius",
+    "train/active_attraction",
+    "train/active_repulsion",
+)
+KINDS = {"epoch": int, "step": int}
+"""All other columns are float."""
+
+NUM_POINTS = 40
+"""Rows of a trace."""
+
+Row = dict[str, float]
+"""One step, keyed by `HISTORY_COLUMNS`; epoch and step are int."""
+Trace = dict[str, list[float]]
+"""Column -> its values at the kept steps; `step` among them."""
+
+
+def write_history(folder: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+    """Write a run's history, complete or not at all; returns the file, to which lines are added."""
+    path = folder / names.HISTORY
+    write_csv(path, HISTORY_COLUMNS, rows)
+    return path
+
+
+def read_history(folder: Path) -> list[Row]:
+    """All steps of a run's history; [] where there is none.
+
+    Raises `UserError` where the columns are not those of this version or a line is damaged.
+    """
+    try:
+        return [dict(zip(HISTORY_COLUMNS, values, strict=True)) for values in _steps(folder)]
+    except FileNotFoundError:
+        return []
+
+
+def read_trace(folder: Path) -> Trace:
+    """About 40 evenly spaced steps of a run's history, the last among them; {} without any.
+
+    Damaged lines are passed over, a damaged file is none.
+    """
+    try:
+        rows = list(_steps(folder, most=NUM_POINTS, skip_damaged=True))
+    except (OSError, ValueError):
+        return {}
+    columns = [list(map(float, column)) for column in zip(*rows, strict=True)]
+    return dict(zip(HISTORY_COLUMNS, columns, strict=True)) if rows else {}
+
+
+def read_columns(folder: Path, columns: Sequence[str]) -> list[list[float]] | None:
+    """The values of some columns of a run's history; None where it is gone or damaged."""
+    try:
+        rows = list(_steps(folder, columns))
+    except (OSError, ValueError):
+        return None
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+
+
+def _steps(
+    folder: Path,
+    columns: Sequence[str] = HISTORY_COLUMNS,
+    *,
+    most: int | None = None,
+    skip_damaged: bool = False,
+) -> Iterator[list[float]]:
+    """Values of the columns at each step, or at `most` of them.
+
+    Only these are parsed: a study's histories together have millions of lines. Raises OSError,
+    UnicodeDecodeError or `UserError`.
+    """
+    path = folder / names.HISTORY
+    text = path.read_text(encoding="utf-8")
+    lines = text[: text.rfind("\n") + 1].splitlines() or [""]
+    if lines[0] != ",".join(HISTORY_COLUMNS):
+        raise UserError(
+            f"{path} has the columns '{lines[0]}', but '{','.join(HISTORY_COLUMNS)}' are needed; "
+            "start the run anew"
+        )
+    chosen = range(1, len(lines))
+    if most is not None and most < len(chosen):
+        chosen = np.linspace(1, len(lines) - 1, most).round().astype(int)
+    wanted = [(HISTORY_COLUMNS.index(name), KINDS.get(name, float)) for name in columns]
+    for i in chosen:
+        cells = lines[i].split(",")
+        try:
+            if len(cells) != len(HISTORY_COLUMNS):
+                raise ValueError
+            yield [kind(cells[place]) for place, kind in wanted]
+        except ValueError:
+            if not skip_damaged:
+                raise UserError(
+                    f"{path}, line {i + 1} is damaged ('{lines[i]}'); start the run anew"
+                ) from None
+
+
+def write_evaluations(folder: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a run's evaluations, a row an evaluated epoch, complete or not at all."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    write_csv(folder / names.EVALUATIONS, tuple(columns), rows)
+
+
+def read_evaluations(folder: Path) -> list[dict[str, float | None]]:
+    """A run's evaluations, `epoch` as int; None where a metric was undefined; [] without any.
+
+    Raises `UserError` where the file is damaged.
+    """
+    path = folder / names.EVALUATIONS
+    if not path.is_file():
+        return []
+    try:
+        head, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        if head[:1] != ["epoch"]:
+            raise ValueError("its first column is not epoch")
+        return [
+            {
+                "epoch": int(epoch),
+                **{
+                    name: float(value) if value else None
+                    for name, value in zip(head[1:], values, strict=True)
+                },
+            }
+            for epoch, *values in rows
+        ]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); start the run anew") from error
+
+
+def read_epochs(folder: Path) -> dict[str, dict[int, float]]:
+    """Metric -> epoch -> value, from a run's evaluations; {} where they are gone or damaged."""
+    try:
+        rows = read_evaluations(folder)
+    except (OSError, ValueError):
+        return {}
+    found: dict[str, dict[int, float]] = {}
+    for row in rows:
+        epoch = int(row.pop("epoch") or 0)
+        for metric, value in row.items():
+            values = found.setdefault(metric, {})
+            if value is not None:
+                values[epoch] = value
+    return found

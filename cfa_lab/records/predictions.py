@@ -1,0 +1,29 @@
+"""A run's predictions: one row per test image."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cfa_lab.files import write_csv
+from cfa_lab.records import names
+
+PREDICTION_COLUMNS = ("path", "label", "defect", "score", "decision")
+
+
+def write_predictions(folder: Path, predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Write a run's predictions, sorted by path, complete or not at all.
+
+    Rows have the keys `path`, `label`, `defect`, `score` and `decision`; a decision of None leaves
+    its cell empty. Scores keep every bit of their float64.
+    """
+    rows = [
+        {
+            "path": row["path"],
+            "label": int(row["label"]),
+            "defect": row["defect"],
+            "score": float(row["score"]),
+            "decision": None if row["decision"] is None else int(row["decision"]),
+        }
+        for row in sorted(predictions, key=lambda row: row["path"])
+    ]
+    write_csv(folder / names.PREDICTIONS, PREDICTION_COLUMNS, rows)

@@ -1,0 +1,69 @@
+"""By what a run is known: a hash of all that decides its fit, and one of all its numbers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cfa_lab.config import Config
+from cfa_lab.data.samples import SampleTable
+from cfa_lab.errors import UserError
+from cfa_lab.features.identity import image_hash
+
+METHOD_VERSION = 3
+"""Raised whenever a number could change for the same configuration; part of every run key."""
+
+
+def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
+    """The hash of everything that decides a fit: not the device's name, paths or tracker."""
+    values = asdict(config)
+    decisive = ("image", "descriptor", "memory_bank", "loss", "optimizer", "trainer", "seed")
+    chosen = {key: values[key] for key in decisive}
+    del chosen["trainer"]["num_threads"]
+    backbone = {k: v for k, v in values["backbone"].items() if k not in ("name", "weights")}
+    features = {k: v for k, v in config.features.extraction.items() if k != "workers"}
+    return hash_key(
+        {
+            "config": chosen | {"backbone": backbone, "features": features},
+            "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
+            "weights": backbone_hash,
+            "num_threads": num_threads,
+        }
+    )
+
+
+def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
+    """The hash of everything that decides a run's numbers; test files count by name and size."""
+    evaluation = asdict(config.evaluation)
+    for key in ("maps", "cases", "spill_gb", "diagnostics"):
+        del evaluation[key]
+    return hash_key(
+        {
+            "fit": fit_key,
+            "config": {"scoring": asdict(config.scoring), "evaluation": evaluation},
+            "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
+            "labels": [[s.path, s.label, s.defect, table.mask_above] for s in table.test],
+            "test": {
+                path: _num_bytes(table.absolute(path))
+                for sample in table.test
+                for path in (sample.path, *sample.masks)
+            },
+        }
+    )
+
+
+def hash_key(parts: Mapping[str, Any]) -> str:
+    """A short hash of whatever decides numbers, and of the method's version."""
+    text = json.dumps({"method": METHOD_VERSION, **parts}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"cannot find {path}: {error.strerror}; replace the file or take it out of the data set"
+        ) from error
