@@ -13,7 +13,7 @@ from cfa_lab.method import neighbours_plain
 from cfa_lab.method.cpu import neighbours as neighbours_cpu
 from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.filter import CandidateFilter, Neighbours
-from cfa_lab.method.gpu import neighbours as neighbours_triton
+from cfa_lab.method.gpu import neighbours as neighbours_gpu
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 
 __all__ = ["NeighbourSearch", "Neighbours"]
@@ -40,7 +40,7 @@ class NeighbourSearch:
                 neighbours_cpu.nearest, ProjectedBank(bank, rounded=self.rounded)
             )
         else:
-            way = neighbours_triton if self.rounded else neighbours_plain
+            way = neighbours_gpu if self.rounded else neighbours_plain
             self._nearest = partial(way.nearest, CandidateFilter(bank, rounded=self.rounded))
 
     @torch.no_grad()
@@ -63,7 +63,7 @@ class NeighbourSearch:
 
 
 def _gains_from_rounding(bank: Tensor) -> bool:
-    can_select = bank.device.type == "cpu" or neighbours_triton.is_available()
+    can_select = bank.device.type == "cpu" or neighbours_gpu.is_available()
     return bank.dtype == torch.float32 and can_select and multiplies_faster_in_bf16(bank.device)
 
 

@@ -1,40 +1,16 @@
-"""A training step: the loss over some images, and its gradients."""
+"""A training step by torch's own differentiation: for any device, and the judge of other steps."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.gradients import Gradients, Portion
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.neighbours import NeighbourSearch
 from cfa_lab.method.pyramid import StoredLevel, take
-
-Portion = tuple[np.ndarray, float]
-"""Some image indices of a batch, and their share of it."""
-
-
-class Gradients(NamedTuple):
-    """What a step needs to know, of the mean loss over its images."""
-
-    numbers: Tensor
-    """(4,), as `LossTerms.numbers`."""
-    weight: Tensor
-    """(d, columns)."""
-    bias: Tensor
-    """(d,)."""
-    radius: Tensor
-    """A scalar."""
-
-
-class Step(Protocol):
-    """Something that differentiates the loss at the parameters as they are."""
-
-    def gradients(
-        self, levels: Sequence[StoredLevel], portions: Sequence[Portion]
-    ) -> Gradients: ...
 
 
 class AutogradStep:

@@ -12,11 +12,12 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.cpu.step import CpuStep
 from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.gradients import Gradients, Portion, Step
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.memory_bank import BankMaker
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import StoredLevel
-from cfa_lab.method.step import AutogradStep, Gradients, Portion, Step
+from cfa_lab.method.step import AutogradStep
 from cfa_lab.records.history import HISTORY_COLUMNS, Row
 from cfa_lab.vocabulary import PRECISIONS, Precision, one_of
 

@@ -11,7 +11,7 @@ from cfa_lab.method import neighbours, neighbours_plain
 from cfa_lab.method.cpu import neighbours as neighbours_cpu
 from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.filter import CandidateFilter, Neighbours
-from cfa_lab.method.gpu import neighbours as neighbours_triton
+from cfa_lab.method.gpu import neighbours as neighbours_gpu
 from cfa_lab.method.neighbours import NeighbourSearch
 
 Way = Callable[[torch.Tensor, torch.Tensor, int], Neighbours]
@@ -33,7 +33,7 @@ def triton(queries: torch.Tensor, bank: torch.Tensor, k: int) -> Neighbours:
     """On a GPU where there is one, else in Triton's interpreter."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bank_filter = CandidateFilter(bank.to(device), rounded=True)
-    found = neighbours_triton.nearest(bank_filter, queries.to(device), k)
+    found = neighbours_gpu.nearest(bank_filter, queries.to(device), k)
     return Neighbours(*(part.cpu() for part in found))
 
 
@@ -45,7 +45,7 @@ def triton(queries: torch.Tensor, bank: torch.Tensor, k: int) -> Neighbours:
         pytest.param(
             triton,
             marks=pytest.mark.skipif(
-                not neighbours_triton.is_available(), reason="Triton is not installed"
+                not neighbours_gpu.is_available(), reason="Triton is not installed"
             ),
         ),
     ],

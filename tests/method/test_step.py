@@ -7,8 +7,9 @@ from cfa_lab.method.cpu import step as step_cpu
 from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.cpu.step import CpuStep
 from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.gradients import Gradients
 from cfa_lab.method.loss import HypersphereLoss
-from cfa_lab.method.step import AutogradStep, Gradients
+from cfa_lab.method.step import AutogradStep
 
 PORTIONS = [(np.array([2]), 0.25), (np.array([0]), 0.25), (np.array([1, 3]), 0.5)]
 

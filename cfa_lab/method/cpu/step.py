@@ -21,9 +21,9 @@ from cfa_lab.method.cpu.projection import ProjectedBank
 from cfa_lab.method.cpu.threads import side_by_side
 from cfa_lab.method.cpu.workspace import Workspace
 from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.gradients import Gradients, Portion
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.pyramid import StoredLevel, take
-from cfa_lab.method.step import Gradients, Portion
 
 DISTANCE_ELEMENTS = 3 << 20
 """Half squared distances of a block's patches to all entries, at most."""
