@@ -22,6 +22,10 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # has to stand before anything imports Triton
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pin", action="store_true", help="pin numbers to their version anew")
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["CFA_LAB_CACHE"], ignore_errors=True)
 
