@@ -1,11 +1,13 @@
-"""The words that settings may hold, each list once, and the one function that refuses another.
+"""What settings may hold: the words, each list once, and the bounds of numbers, each once.
 
-A word enters as text, from a configuration or from a library user. Whoever takes it in calls
-`one_of`, which raises or hands it back as one of the list's; code that then tells words apart has a
-type whose every word it must know.
+Values come from a configuration or from a library user. Whoever takes one in calls `one_of` or
+`within`, so that both are refused alike. Code that tells words apart has a type whose every word it
+must know.
 """
 
-from typing import Literal, NoReturn, TypeVar, get_args
+import math
+from numbers import Integral, Real
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args
 
 from cfa_lab.errors import UserError
 
@@ -74,3 +76,93 @@ def one_of(key: str, value: str, allowed: tuple[Word, ...]) -> Word:
 def no_other(word: NoReturn) -> NoReturn:
     """Stands after the branches of all words; a word without one is an error of the type check."""
     raise AssertionError(f"{word!r} has no branch here")
+
+
+class Bounds(NamedTuple):
+    """What a number may be; never NaN or infinite."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+    """Whether `low` itself is refused."""
+    below: bool = False
+    """Whether `high` itself is refused."""
+    whole: bool = False
+
+    def hold(self, value: Any) -> bool:
+        """Whether a number lies within."""
+        low = value > self.low if self.above else value >= self.low
+        return low and (value < self.high if self.below else value <= self.high)
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'above' if self.above else 'at least'} {self.low}"
+        if self.above and self.below:
+            return f"between {self.low} and {self.high}"
+        low, high = "above " * self.above, "below " * self.below
+        return f"{low}{self.low} to {high}{self.high}"
+
+
+COUNT, COUNT_OR_NONE = Bounds(1, whole=True), Bounds(0, whole=True)
+AMOUNT, POSITIVE = Bounds(0), Bounds(0, above=True)
+SEED = Bounds(0, 2**32 - 1, whole=True)
+
+BOUNDS = {
+    "seed": SEED,
+    "backbone.dimension_factor": COUNT,
+    "dataset.limit_train": COUNT,
+    "dataset.subset_seed": COUNT_OR_NONE,
+    "dataset.draw_seed": COUNT_OR_NONE,
+    "dataset.validation_fraction": Bounds(0, 1, below=True),
+    "dataset.test_fraction": Bounds(0, 1, below=True),
+    "image.height": COUNT,
+    "image.width": COUNT,
+    "image.size": COUNT,
+    "image.crop": COUNT,
+    "image.overlap": COUNT_OR_NONE,
+    "features.batch_size": COUNT,
+    "features.workers": COUNT,
+    "features.max_gb": POSITIVE,
+    "features.memory_gb": AMOUNT,
+    "descriptor.gamma_d": COUNT,
+    "memory_bank.gamma_c": COUNT,
+    "memory_bank.beta": Bounds(0, 1),
+    "loss.K": COUNT,
+    "loss.J": COUNT_OR_NONE,
+    "loss.r": AMOUNT,
+    "loss.alpha": AMOUNT,
+    "loss.nu": POSITIVE,
+    "optimizer.lr": POSITIVE,
+    "optimizer.weight_decay": AMOUNT,
+    "trainer.epochs": COUNT_OR_NONE,
+    "trainer.batch_size": COUNT,
+    "trainer.num_threads": COUNT,
+    "scoring.num_neighbours": COUNT,
+    "scoring.sigma": Bounds(0, 1000),
+    "scoring.top_fraction": Bounds(0, 1, above=True),
+    "evaluation.every": COUNT_OR_NONE,
+    "evaluation.aupro_limits": Bounds(0, 1, above=True),
+    "evaluation.resamples": COUNT_OR_NONE,
+    "evaluation.spill_gb": AMOUNT,
+    "evaluation.quantile": Bounds(0, 1, above=True, below=True),
+    "evaluation.num_sd": AMOUNT,
+    "evaluation.diagnostics": COUNT_OR_NONE,
+    "evaluation.cases": COUNT_OR_NONE,
+}
+"""The bounds of each number by its key."""
+
+
+def within(key: str, value: Any) -> None:
+    """Raise UserError, naming the key and what is allowed, for a number out of bounds or none."""
+    bounds = BOUNDS[key]
+    kind, told = (Integral, "a whole number") if bounds.whole else (Real, "a number")
+    if not isinstance(value, kind):
+        raise UserError(f"{key} is {value!r}; must be {told}")
+    if not (math.isfinite(value) and bounds.hold(value)):
+        raise UserError(f"{key} is {value}; allowed: {bounds}")
+
+
+def none_or_within(key: str, value: Any) -> None:
+    """The same for a number that may be left out."""
+    if value is not None:
+        within(key, value)

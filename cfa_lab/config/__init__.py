@@ -15,6 +15,7 @@ from cfa_lab.config.outputs import Evaluation, Tracker
 from cfa_lab.config.presets import conf_dir, load_settings
 from cfa_lab.config.settings import Settings
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import within
 
 __all__ = ["Config", "Settings", "conf_dir", "load_settings"]
 
@@ -41,7 +42,6 @@ class Config(Settings):
     tracker: Tracker = MISSING
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed is {self.seed}; allowed: 0 to {2**32 - 1}")
+        within("seed", self.seed)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UserError(f"device is {self.device!r}; allowed: auto, cpu, cuda, cuda:<number>")

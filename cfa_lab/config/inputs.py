@@ -5,7 +5,6 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from cfa_lab.config.checks import at_least
 from cfa_lab.errors import UserError
 from cfa_lab.vocabulary import (
     ACTIVATIONS,
@@ -14,7 +13,9 @@ from cfa_lab.vocabulary import (
     PRECISIONS,
     RELEASES,
     RESIZES,
+    none_or_within,
     one_of,
+    within,
 )
 
 
@@ -44,7 +45,7 @@ class Backbone:
     def __post_init__(self) -> None:
         one_of("backbone.activation", self.activation, ACTIVATIONS)
         one_of("backbone.release", self.release, RELEASES)
-        at_least("backbone.dimension_factor", self.dimension_factor, 1)
+        within("backbone.dimension_factor", self.dimension_factor)
         if not self.layers:
             raise UserError("backbone.layers is empty; name at least one map, finest first")
 
@@ -88,12 +89,11 @@ class Dataset:
     """Share of the training images held out to set thresholds without anomalies; 0 to < 1."""
 
     def __post_init__(self) -> None:
-        at_least("dataset.limit_train", self.limit_train, 1)
-        at_least("dataset.subset_seed", self.subset_seed, 0)
-        at_least("dataset.draw_seed", self.draw_seed, 0)
-        for key in ("validation_fraction", "test_fraction"):
-            if not 0 <= getattr(self, key) < 1:
-                raise UserError(f"dataset.{key} is {getattr(self, key)}; allowed: 0 to below 1")
+        none_or_within("dataset.limit_train", self.limit_train)
+        within("dataset.subset_seed", self.subset_seed)
+        within("dataset.draw_seed", self.draw_seed)
+        within("dataset.validation_fraction", self.validation_fraction)
+        within("dataset.test_fraction", self.test_fraction)
 
 
 @dataclass(kw_only=True)
@@ -120,9 +120,11 @@ class Image:
     def __post_init__(self) -> None:
         one_of("image.resize", self.resize, RESIZES)
         one_of("image.interpolation", self.interpolation, INTERPOLATIONS)
-        for key in ("height", "width", "size", "crop"):
-            at_least(f"image.{key}", getattr(self, key), 1)
-        at_least("image.overlap", self.overlap, 0)
+        within("image.height", self.height)
+        within("image.width", self.width)
+        none_or_within("image.size", self.size)
+        none_or_within("image.crop", self.crop)
+        within("image.overlap", self.overlap)
 
 
 @dataclass(kw_only=True)
@@ -149,10 +151,10 @@ class Features:
     def __post_init__(self) -> None:
         one_of("features.dtype", self.dtype, DTYPES)
         one_of("features.precision", self.precision, PRECISIONS)
-        at_least("features.batch_size", self.batch_size, 1)
-        at_least("features.workers", self.workers, 1)
-        at_least("features.max_gb", self.max_gb, 0, above=True)
-        at_least("features.memory_gb", self.memory_gb, 0)
+        within("features.batch_size", self.batch_size)
+        within("features.workers", self.workers)
+        within("features.max_gb", self.max_gb)
+        within("features.memory_gb", self.memory_gb)
 
     @property
     def extraction(self) -> dict[str, Any]:

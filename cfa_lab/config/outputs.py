@@ -4,9 +4,15 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from cfa_lab.config.checks import at_least
 from cfa_lab.errors import UserError
-from cfa_lab.vocabulary import THRESHOLD_RULES, TRACKER_MODES, TRACKER_NAMES, one_of
+from cfa_lab.vocabulary import (
+    THRESHOLD_RULES,
+    TRACKER_MODES,
+    TRACKER_NAMES,
+    none_or_within,
+    one_of,
+    within,
+)
 
 
 @dataclass(kw_only=True)
@@ -35,18 +41,16 @@ class Evaluation:
     """Write the score maps as float16 TIFF in the layout of MVTec's own evaluation."""
 
     def __post_init__(self) -> None:
-        at_least("evaluation.every", self.every, 0)
-        at_least("evaluation.cases", self.cases, 0)
-        at_least("evaluation.diagnostics", self.diagnostics, 0)
-        at_least("evaluation.resamples", self.resamples, 0)
-        at_least("evaluation.spill_gb", self.spill_gb, 0)
+        within("evaluation.every", self.every)
+        within("evaluation.cases", self.cases)
+        within("evaluation.diagnostics", self.diagnostics)
+        within("evaluation.resamples", self.resamples)
+        none_or_within("evaluation.spill_gb", self.spill_gb)
         one_of("evaluation.threshold", self.threshold, THRESHOLD_RULES)
-        at_least("evaluation.num_sd", self.num_sd, 0)
-        if not 0 < self.quantile < 1:
-            raise UserError(f"evaluation.quantile is {self.quantile}; allowed: between 0 and 1")
+        within("evaluation.num_sd", self.num_sd)
+        within("evaluation.quantile", self.quantile)
         for limit in self.aupro_limits:
-            if not 0 < limit <= 1:
-                raise UserError(f"evaluation.aupro_limits has {limit}; allowed: above 0 to 1")
+            within("evaluation.aupro_limits", limit)
 
 
 @dataclass(kw_only=True)

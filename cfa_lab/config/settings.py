@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from cfa_lab.config.checks import at_least
-from cfa_lab.errors import UserError
 from cfa_lab.vocabulary import (
     ALPHA_SIGNS,
     BANK_KINDS,
@@ -15,7 +13,9 @@ from cfa_lab.vocabulary import (
     PRECISIONS,
     REDUCERS,
     WEIGHTINGS,
+    none_or_within,
     one_of,
+    within,
 )
 
 
@@ -33,7 +33,7 @@ class Descriptor:
 
     def __post_init__(self) -> None:
         one_of("descriptor.init", self.init, INITIALISATIONS)
-        at_least("descriptor.gamma_d", self.gamma_d, 1)
+        within("descriptor.gamma_d", self.gamma_d)
 
 
 @dataclass(kw_only=True)
@@ -53,9 +53,8 @@ class MemoryBank:
 
     def __post_init__(self) -> None:
         one_of("memory_bank.kind", self.kind, BANK_KINDS)
-        at_least("memory_bank.gamma_c", self.gamma_c, 1)
-        if not 0 <= self.beta <= 1:
-            raise UserError(f"memory_bank.beta is {self.beta}; allowed: 0 to 1")
+        within("memory_bank.gamma_c", self.gamma_c)
+        within("memory_bank.beta", self.beta)
 
 
 @dataclass(kw_only=True)
@@ -82,11 +81,11 @@ class Loss:
     """Compare r^2 with squared distances (authors' code) or plain ones (the paper's letter)."""
 
     def __post_init__(self) -> None:
-        at_least("loss.K", self.K, 1)
-        at_least("loss.J", self.J, 0)
-        at_least("loss.r", self.r, 0)
-        at_least("loss.alpha", self.alpha, 0)
-        at_least("loss.nu", self.nu, 0, above=True)
+        within("loss.K", self.K)
+        within("loss.J", self.J)
+        within("loss.r", self.r)
+        within("loss.alpha", self.alpha)
+        within("loss.nu", self.nu)
         one_of("loss.negatives", self.negatives, NEGATIVES)
         one_of("loss.alpha_sign", self.alpha_sign, ALPHA_SIGNS)
 
@@ -102,8 +101,8 @@ class Optimizer:
     amsgrad: bool = MISSING
 
     def __post_init__(self) -> None:
-        at_least("optimizer.lr", self.lr, 0, above=True)
-        at_least("optimizer.weight_decay", self.weight_decay, 0)
+        within("optimizer.lr", self.lr)
+        within("optimizer.weight_decay", self.weight_decay)
 
 
 @dataclass(kw_only=True)
@@ -123,10 +122,10 @@ class Trainer:
     """CPU threads; null takes all cores this process may use. Part of what fixes the last bits."""
 
     def __post_init__(self) -> None:
-        at_least("trainer.epochs", self.epochs, 0)
-        at_least("trainer.batch_size", self.batch_size, 1)
+        within("trainer.epochs", self.epochs)
+        within("trainer.batch_size", self.batch_size)
         one_of("trainer.precision", self.precision, PRECISIONS)
-        at_least("trainer.num_threads", self.num_threads, 1)
+        none_or_within("trainer.num_threads", self.num_threads)
 
 
 @dataclass(kw_only=True)
@@ -147,15 +146,12 @@ class Scoring:
     """Share of pixels that `top_mean` averages."""
 
     def __post_init__(self) -> None:
-        at_least("scoring.num_neighbours", self.num_neighbours, 1)
+        none_or_within("scoring.num_neighbours", self.num_neighbours)
         one_of("scoring.weighting", self.weighting, WEIGHTINGS)
-        at_least("scoring.sigma", self.sigma, 0)
-        if self.sigma > 1000:
-            raise UserError(f"scoring.sigma is {self.sigma}; allowed: 0 to 1000 input pixels")
+        within("scoring.sigma", self.sigma)
         one_of("scoring.border", self.border, BORDERS)
         one_of("scoring.reducer", self.reducer, REDUCERS)
-        if not 0 < self.top_fraction <= 1:
-            raise UserError(f"scoring.top_fraction is {self.top_fraction}; allowed: above 0 to 1")
+        within("scoring.top_fraction", self.top_fraction)
 
 
 @dataclass(kw_only=True)

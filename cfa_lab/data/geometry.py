@@ -7,7 +7,15 @@ size, or a larger one that letterboxing pads), and the input is cut from the mid
 from dataclasses import dataclass
 
 from cfa_lab.errors import UserError
-from cfa_lab.vocabulary import INTERPOLATIONS, RESIZES, Interpolation, Resize, one_of
+from cfa_lab.vocabulary import (
+    INTERPOLATIONS,
+    RESIZES,
+    Interpolation,
+    Resize,
+    none_or_within,
+    one_of,
+    within,
+)
 
 TILE_STEP = 32
 """Tiles begin and end on multiples of this, which the strides of all backbones divide."""
@@ -62,10 +70,11 @@ class Geometry:
     def __post_init__(self) -> None:
         one_of("image.resize", self.resize, RESIZES)
         one_of("image.interpolation", self.interpolation, INTERPOLATIONS)
-        for name in ("height", "width", "size", "crop"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"image.{name}={value} is no size; give 1 pixel or more")
+        within("image.height", self.height)
+        within("image.width", self.width)
+        none_or_within("image.size", self.size)
+        none_or_within("image.crop", self.crop)
+        within("image.overlap", self.overlap)
         if self.resize == "tile":
             self._check_tiles()
         elif self.resize == "shorter_side":

@@ -24,7 +24,7 @@ from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import pool
-from cfa_lab.vocabulary import DTYPES, PRECISIONS, Dtype, Precision, one_of
+from cfa_lab.vocabulary import DTYPES, PRECISIONS, Dtype, Precision, one_of, within
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Extractor:
     def __post_init__(self) -> None:
         one_of("features.dtype", self.dtype, DTYPES)
         one_of("features.precision", self.precision, PRECISIONS)
+        within("features.batch_size", self.batch_size)
+        within("features.workers", self.workers)
 
     def collect(self, paths: Sequence[Source]) -> list[Tensor] | list[StreamedLevel]:
         """The features of all images: levels (n, c_l, h_l, w_l).

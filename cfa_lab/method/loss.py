@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cfa_lab.errors import UserError
-from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, AlphaSign, Negatives, one_of
+from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, AlphaSign, Negatives, one_of, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,10 @@ class HypersphereLoss:
     squared: bool = True
 
     def __post_init__(self) -> None:
+        within("loss.K", self.K)
+        within("loss.J", self.J)
+        within("loss.alpha", self.alpha)
+        within("loss.nu", self.nu)
         one_of("loss.negatives", self.negatives, NEGATIVES)
         one_of("loss.alpha_sign", self.alpha_sign, ALPHA_SIGNS)
 

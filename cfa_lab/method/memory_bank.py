@@ -13,7 +13,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.filter import BLOCK_ELEMENTS
 from cfa_lab.method.pyramid import Pyramid
-from cfa_lab.vocabulary import BANK_KINDS, BankKind, no_other, one_of
+from cfa_lab.vocabulary import BANK_KINDS, BankKind, no_other, one_of, within
 
 BankMaker = Callable[[Descriptor], Tensor]
 """Makes the bank (m, d) that a descriptor gives."""
@@ -143,6 +143,8 @@ def bank_maker(
     `batches` starts a pass over the training images; `mean` makes one, others one for each bank.
     """
     word: BankKind = one_of("memory_bank.kind", kind, BANK_KINDS)
+    within("memory_bank.beta", beta)
+    within("memory_bank.gamma_c", gamma_c)
     if word == "mean":
         mean = mean_pyramid(batches())
 

@@ -17,6 +17,7 @@ from cfa_lab.vocabulary import (
     Weighting,
     no_other,
     one_of,
+    within,
 )
 
 
@@ -38,6 +39,9 @@ class Scoring:
     top_fraction: float = 0.01
 
     def __post_init__(self) -> None:
+        within("scoring.num_neighbours", self.num_neighbours)
+        within("scoring.sigma", self.sigma)
+        within("scoring.top_fraction", self.top_fraction)
         one_of("scoring.weighting", self.weighting, WEIGHTINGS)
         one_of("scoring.border", self.border, BORDERS)
         one_of("scoring.reducer", self.reducer, REDUCERS)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import genpareto
 
 from cfa_lab.errors import UserError
-from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, no_other, one_of
+from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, no_other, one_of, within
 
 TAIL_SHARE = 0.1  # of the scores the extreme-value fit looks at
 MIN_TAIL = 10  # excesses to look at where a tenth is fewer
@@ -41,11 +41,13 @@ def fit_threshold(
 
 def quantile_threshold(scores: np.ndarray, *, quantile: float) -> float:
     """The score below which this share of the normal scores lies, linear between neighbours."""
-    return float(np.quantile(_checked(scores), _checked_quantile(quantile)))
+    within("evaluation.quantile", quantile)
+    return float(np.quantile(_checked(scores), quantile))
 
 
 def mean_sd_threshold(scores: np.ndarray, *, num_sd: float) -> float:
     """Mean + `num_sd` standard deviations of the normal scores (dividing by n)."""
+    within("evaluation.num_sd", num_sd)
     scores = _checked(scores)
     return float(scores.mean() + num_sd * scores.std())
 
@@ -58,9 +60,10 @@ def extreme_value_threshold(scores: np.ndarray, *, quantile: float) -> float:
     excesses c = 0, an exponential tail. Inside the range of the body the plain quantile is
     returned.
     """
+    within("evaluation.quantile", quantile)
     ordered = np.sort(_checked(scores))
     num_tail = max(int(TAIL_SHARE * ordered.size), min(MIN_TAIL, ordered.size // 2))
-    beyond = 1.0 - _checked_quantile(quantile)
+    beyond = 1.0 - quantile
     start = ordered[ordered.size - num_tail - 1]
     excesses = ordered[ordered.size - num_tail :] - start
     excesses = excesses[excesses > 0]
@@ -95,9 +98,3 @@ def _checked(scores: np.ndarray) -> np.ndarray:
             "of them not finite; hold out some normal images"
         )
     return scores
-
-
-def _checked_quantile(quantile: float) -> float:
-    if not 0.0 < quantile < 1.0:
-        raise UserError(f"quantile {quantile} has to lie between 0 and 1; 0.995 is usual")
-    return quantile

@@ -97,5 +97,5 @@ def test_scores_that_carry_no_threshold_are_refused(scores: list[float]) -> None
 def test_unknown_rules_and_impossible_quantiles_are_refused() -> None:
     with pytest.raises(UserError, match="quantile, mean_sd, extreme_value"):
         fit_threshold(np.ones(3), "median")
-    with pytest.raises(UserError, match=r"quantile 1\.0"):
+    with pytest.raises(UserError, match=r"quantile is 1\.0; allowed: between 0 and 1"):
         fit_threshold(np.ones(3), quantile=1.0)
