@@ -12,10 +12,10 @@ PACKAGE = Path(cfa_lab.__file__).parent
 LAYERS = [
     {"errors", "files", "vocabulary"},
     {"method", "data", "metrics", "config", "records"},
-    {"features", "training", "tracking"},
+    {"features", "training", "tracking", "report"},
     {"evaluation"},
     {"figures"},
-    {"run", "report"},
+    {"run"},
     {"study", "doctor"},
     {"cli", "bench"},
 ]

@@ -4,13 +4,12 @@ Each function that draws writes one file and leaves no state behind; the suffix 
 the format (png or pdf; charts also svg).
 """
 
-from cfa_lab.figures.cases import CASE_FIGURES, Case, choose_cases
+from cfa_lab.figures.cases import Case, choose_cases
 from cfa_lab.figures.charts import draw_curves, draw_score_histogram, draw_training
 from cfa_lab.figures.gallery import draw_cases
 from cfa_lab.figures.panels import render_panel
 
 __all__ = [
-    "CASE_FIGURES",
     "Case",
     "choose_cases",
     "draw_cases",

@@ -6,22 +6,7 @@ from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class CaseFigure:
-    """The figure that shows a group of cases: its file in a run's `figures`, and its title."""
-
-    file: str
-    title: str
-
-
-FALSE_POSITIVE, MISS, TYPICAL = "false positive", "miss", "typical"
-CASE_FIGURES = {
-    FALSE_POSITIVE: CaseFigure("false_positives.png", "Normal images with the highest scores"),
-    MISS: CaseFigure("misses.png", "Defect images with the lowest scores"),
-    TYPICAL: CaseFigure("typical.png", "A spread of the other test images, by score"),
-}
-"""By group of cases, in the order in which they are chosen."""
+from cfa_lab.records.figures import FALSE_POSITIVE, MISS, TYPICAL
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,8 +11,9 @@ from cfa_lab.data.samples import SampleTable
 from cfa_lab.evaluation.evaluate import Evaluation, sample_mask
 from cfa_lab.evaluation.maps import ScoredImage, full_map
 from cfa_lab.method.detector import Detector
+from cfa_lab.records.figures import CASE_FIGURES, CURVES, SCORES, TRAINING
+from cfa_lab.records.history import Row
 from cfa_lab.tracking import Panel
-from cfa_lab.training.loop import Row
 
 COLOUR_RANGE = (0.005, 0.9995)
 """Quantiles of all test patches' scores, labels unseen, that the run's one colour scale spans."""
@@ -59,7 +60,7 @@ def draw_figures(
             )
             for i in indices
         ]
-        figure = figures.CASE_FIGURES[group]
+        figure = CASE_FIGURES[group]
         path = folder / figure.file
         figures.draw_cases(
             shown,
@@ -73,13 +74,13 @@ def draw_figures(
         panels += shown
         files.append(path)
     for path, draw in {
-        folder / "scores.png": lambda path: figures.draw_score_histogram(
+        folder / SCORES: lambda path: figures.draw_score_histogram(
             predictions, path, threshold=image_threshold
         ),
-        folder / "training.png": lambda path: figures.draw_training(history, path, alpha=alpha),
-        folder / "curves.png": lambda path: figures.draw_curves(result.curves, path),
+        folder / TRAINING: lambda path: figures.draw_training(history, path, alpha=alpha),
+        folder / CURVES: lambda path: figures.draw_curves(result.curves, path),
     }.items():
-        if path.name != "training.png" or history:
+        if path.name != TRAINING or history:
             draw(path)
             files.append(path)
     return panels, files

@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from cfa_lab.training.loop import Row
+from cfa_lab.records.history import Row
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from cfa_lab.evaluation.evaluate import (
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.records.environment import environment
-from cfa_lab.records.history import read_evaluations
+from cfa_lab.records.history import Row, read_evaluations
 from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import clear_results, first_step, recorded_failure
 from cfa_lab.run.outputs import diagnose, make_outcome, write_results
@@ -30,7 +30,7 @@ from cfa_lab.run.trackers import make_tracker, shown_to_sweep
 from cfa_lab.tracking import HistoryFile, Trackers
 from cfa_lab.training import checkpoint
 from cfa_lab.training.fit import fit_pyramid
-from cfa_lab.training.loop import Fit, Observer, Row, seeded_batches
+from cfa_lab.training.loop import Fit, Observer, seeded_batches
 from cfa_lab.training.parts import make_scoring
 
 log = logging.getLogger(__name__)

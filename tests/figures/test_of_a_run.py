@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS
 from cfa_lab.figures.page import Page
 from cfa_lab.figures.panels import THRESHOLD_COLOUR
+from cfa_lab.records.figures import CASE_FIGURES, FALSE_POSITIVE, MISS
 from cfa_lab.run.run import run
 
 

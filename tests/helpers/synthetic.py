@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import write_diagnostics
+from cfa_lab.records.figures import CASE_FIGURES, FALSE_POSITIVE, MISS
 from cfa_lab.records.history import HISTORY_COLUMNS
 from cfa_lab.records.record import write_record
 

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cfa_lab.figures.cases import CASE_FIGURES, FALSE_POSITIVE, MISS, CaseFigure
 from cfa_lab.records import names
+from cfa_lab.records.figures import CASE_FIGURES, FALSE_POSITIVE, MISS, CaseFigure
 from cfa_lab.report.collect import Run, Study
 
 GROUPS = (MISS, FALSE_POSITIVE)
