@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from cfa_lab.config.inputs import Backbone, Dataset, Features, Image
-from cfa_lab.config.outputs import Evaluation, Tracker
+from cfa_lab.config.inputs import BackboneSettings, DatasetSettings, FeaturesSettings, ImageSettings
+from cfa_lab.config.outputs import EvaluationSettings, TrackerSettings
 from cfa_lab.config.presets import conf_dir, load_settings
 from cfa_lab.config.settings import Settings
 from cfa_lab.errors import UserError
@@ -34,12 +34,12 @@ class Config(Settings):
     """Name of the reading of CFA that set the values: official, paper, anomalib or lab."""
     resume: str = MISSING
     """`auto`, `never`, or an unfinished run's folder to continue."""
-    backbone: Backbone = MISSING
-    dataset: Dataset = MISSING
-    image: Image = MISSING
-    features: Features = MISSING
-    evaluation: Evaluation = MISSING
-    tracker: Tracker = MISSING
+    backbone: BackboneSettings = MISSING
+    dataset: DatasetSettings = MISSING
+    image: ImageSettings = MISSING
+    features: FeaturesSettings = MISSING
+    evaluation: EvaluationSettings = MISSING
+    tracker: TrackerSettings = MISSING
 
     def __post_init__(self) -> None:
         within("seed", self.seed)

@@ -20,7 +20,7 @@ from cfa_lab.vocabulary import (
 
 
 @dataclass(kw_only=True)
-class Backbone:
+class BackboneSettings:
     """The frozen network whose maps are the features."""
 
     name: str = MISSING
@@ -51,7 +51,7 @@ class Backbone:
 
 
 @dataclass(kw_only=True)
-class Dataset:
+class DatasetSettings:
     """Where the images are and which of them take part."""
 
     name: str = MISSING
@@ -97,7 +97,7 @@ class Dataset:
 
 
 @dataclass(kw_only=True)
-class Image:
+class ImageSettings:
     """From an image file to the network's input."""
 
     resize: str = MISSING
@@ -128,7 +128,7 @@ class Image:
 
 
 @dataclass(kw_only=True)
-class Features:
+class FeaturesSettings:
     """How backbone features are made and kept."""
 
     dtype: str = MISSING

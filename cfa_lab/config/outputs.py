@@ -16,7 +16,7 @@ from cfa_lab.vocabulary import (
 
 
 @dataclass(kw_only=True)
-class Evaluation:
+class EvaluationSettings:
     """What is measured on the test set, and when."""
 
     every: int = MISSING
@@ -54,7 +54,7 @@ class Evaluation:
 
 
 @dataclass(kw_only=True)
-class Tracker:
+class TrackerSettings:
     """Who is told about the run, besides its folder."""
 
     name: str = MISSING

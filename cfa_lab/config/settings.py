@@ -20,7 +20,7 @@ from cfa_lab.vocabulary import (
 
 
 @dataclass(kw_only=True)
-class Descriptor:
+class DescriptorSettings:
     """The patch descriptor phi."""
 
     init: str = MISSING
@@ -37,7 +37,7 @@ class Descriptor:
 
 
 @dataclass(kw_only=True)
-class MemoryBank:
+class MemoryBankSettings:
     """The memory bank C, the centres of the hyperspheres."""
 
     kind: str = MISSING
@@ -58,7 +58,7 @@ class MemoryBank:
 
 
 @dataclass(kw_only=True)
-class Loss:
+class LossSettings:
     """The coupled-hypersphere loss."""
 
     K: int = MISSING
@@ -91,7 +91,7 @@ class Loss:
 
 
 @dataclass(kw_only=True)
-class Optimizer:
+class OptimizerSettings:
     """AdamW over the descriptor and, where learned, the radius."""
 
     lr: float = MISSING
@@ -106,7 +106,7 @@ class Optimizer:
 
 
 @dataclass(kw_only=True)
-class Trainer:
+class TrainerSettings:
     """How long and in what portions the descriptor is trained."""
 
     epochs: int = MISSING
@@ -129,7 +129,7 @@ class Trainer:
 
 
 @dataclass(kw_only=True)
-class Scoring:
+class ScoringSettings:
     """From distances to maps and image scores."""
 
     num_neighbours: int | None = MISSING
@@ -158,12 +158,12 @@ class Scoring:
 class Settings:
     """What decides the numbers once the features are there; part of every `Config`."""
 
-    descriptor: Descriptor = MISSING
-    memory_bank: MemoryBank = MISSING
-    loss: Loss = MISSING
-    optimizer: Optimizer = MISSING
-    trainer: Trainer = MISSING
-    scoring: Scoring = MISSING
+    descriptor: DescriptorSettings = MISSING
+    memory_bank: MemoryBankSettings = MISSING
+    loss: LossSettings = MISSING
+    optimizer: OptimizerSettings = MISSING
+    trainer: TrainerSettings = MISSING
+    scoring: ScoringSettings = MISSING
 
     @property
     def num_score_neighbours(self) -> int:

@@ -11,13 +11,13 @@ from torchmetrics import Metric
 
 from cfa_lab.metrics.bootstrap import Interval
 from cfa_lab.metrics.curves import Curve
-from cfa_lab.metrics.evaluation import Evaluation
 from cfa_lab.metrics.intake import Array, Maps, Masks, take_batch
 from cfa_lab.metrics.per_image import FPR_RANGE
+from cfa_lab.metrics.scored_set import ScoredSet
 from cfa_lab.metrics.spill import num_bytes, spilled
 from cfa_lab.metrics.summary import checked_limits
 
-# As in `Evaluation`: up to num_regions one value per image, then one per pixel.
+# As in `ScoredSet`: up to num_regions one value per image, then one per pixel.
 STATES = {
     "labels": torch.int64,
     "scores": torch.float64,
@@ -61,7 +61,7 @@ class AnomalyMetrics(Metric):
         self.aupro_limits = checked_limits(aupro_limits)
         self.spill_bytes = spill_bytes
         self.spill_folder = spill_folder
-        self._evaluated: tuple[list[Tensor], Evaluation] | None = None
+        self._kept: tuple[list[Tensor], ScoredSet] | None = None
         for name in STATES:
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -102,16 +102,16 @@ class AnomalyMetrics(Metric):
         """All metrics by name as float64 scalars; NaN where undefined, `undefined` says why."""
         return {
             name: torch.tensor(value, dtype=torch.float64, device=self.device)
-            for name, value in self._evaluation().values().items()
+            for name, value in self._scored_set().values().items()
         }
 
     def undefined(self) -> dict[str, str]:
         """For each metric without a value, why it has none, in a few words."""
-        return self._synced_evaluation().undefined()
+        return self._synced_set().undefined()
 
     def oracle(self) -> dict[str, float]:
         """What only test labels can tell: `image_f1max_threshold` and `pixel_f1max_threshold`."""
-        return self._synced_evaluation().oracle()
+        return self._synced_set().oracle()
 
     def at_threshold(
         self, image_threshold: float, pixel_threshold: float | None = None
@@ -121,22 +121,22 @@ class AnomalyMetrics(Metric):
         Keys: `image_f1 image_fpr image_miss_rate`, the same with `pixel_`; NaN without that
         threshold or class. `pixel_f1` is the SegF1 of MVTec AD 2.
         """
-        return self._synced_evaluation().at_threshold(image_threshold, pixel_threshold)
+        return self._synced_set().at_threshold(image_threshold, pixel_threshold)
 
     def extra(self, *, fpr_range: tuple[float, float] = FPR_RANGE) -> dict[str, float]:
         """`pixel_iou_max`, the best IoU over all thresholds, and `aupimo`, the mean over images."""
-        return self._synced_evaluation().extra(fpr_range=fpr_range)
+        return self._synced_set().extra(fpr_range=fpr_range)
 
     def aupimo(self, *, fpr_range: tuple[float, float] = FPR_RANGE) -> np.ndarray:
         """AUPIMO of every image with defect pixels, in order; NaN without normal images."""
-        return self._synced_evaluation().aupimo(fpr_range=fpr_range)
+        return self._synced_set().aupimo(fpr_range=fpr_range)
 
     def curves(self) -> dict[str, Curve]:
         """(x, y), at most 1000 points each, of `image_roc image_pr pixel_roc pixel_pr pro`.
 
         Empty arrays where undefined.
         """
-        return self._synced_evaluation().curves()
+        return self._synced_set().curves()
 
     def intervals(
         self,
@@ -147,7 +147,7 @@ class AnomalyMetrics(Metric):
         seed: int = 0,
     ) -> dict[str, Interval]:
         """Bootstrap interval of every metric over images, see `bootstrap.py`."""
-        return self._synced_evaluation().intervals(
+        return self._synced_set().intervals(
             num_resamples=num_resamples,
             confidence=confidence,
             num_thresholds=num_thresholds,
@@ -180,7 +180,7 @@ class AnomalyMetrics(Metric):
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
-        self._evaluated = None
+        self._kept = None
 
     def _chunks(self, name: str) -> list[Tensor]:
         """A state as a list: torchmetrics keeps lists, and one tensor while synchronised."""
@@ -191,20 +191,20 @@ class AnomalyMetrics(Metric):
         chunks = self._chunks(name)
         chunks.extend(torch.from_numpy(array).to(self.device) for array in arrays if array.size)
 
-    def _synced_evaluation(self) -> Evaluation:
+    def _synced_set(self) -> ScoredSet:
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
-            return self._evaluation()
+            return self._scored_set()
 
-    def _evaluation(self) -> Evaluation:
-        """The evaluation of the present states; kept, because its rankings are most of the work."""
+    def _scored_set(self) -> ScoredSet:
+        """The scored set of the present states; kept, because its rankings are most of the work."""
         now = list(self._chunks("scores"))
-        if self._evaluated is not None:
-            then, evaluation = self._evaluated
+        if self._kept is not None:
+            then, scored_set = self._kept
             if len(then) == len(now) and all(a is b for a, b in zip(then, now, strict=True)):
-                return evaluation
+                return scored_set
         arrays = {name: [chunk.cpu().numpy() for chunk in self._chunks(name)] for name in STATES}
         per_image = ("labels", "scores", "num_negatives", "num_positives", "num_regions")
-        evaluation = Evaluation(
+        scored_set = ScoredSet(
             **{
                 name: np.concatenate([np.zeros(0, dtype=np.int64), *arrays[name]])
                 for name in per_image
@@ -214,5 +214,5 @@ class AnomalyMetrics(Metric):
             areas=arrays["areas"],
             aupro_limits=self.aupro_limits,
         )
-        self._evaluated = (now, evaluation)
-        return evaluation
+        self._kept = (now, scored_set)
+        return scored_set

@@ -30,7 +30,7 @@ Cells = dict[str, dict[str, dict[int, float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RecordedRun:
     """One complete run."""
 
     folder: Path
@@ -65,7 +65,7 @@ class LeftOut:
 class Study:
     """All that some folders hold, in an order that does not depend on where they lie."""
 
-    runs: list[Run]
+    runs: list[RecordedRun]
     left_out: list[LeftOut]
     keys: list[str]
     """The configuration keys that make the settings."""
@@ -93,7 +93,7 @@ class Study:
         run = next(run for run in self.runs if run.setting == setting)
         return {key: run.config.get(key, ABSENT) for key in self.keys}
 
-    def cells(self, metric: str, runs: Iterable[Run] | None = None) -> Cells:
+    def cells(self, metric: str, runs: Iterable[RecordedRun] | None = None) -> Cells:
         """The values of a metric, undefined ones left out."""
         found: Cells = {setting: {} for setting in self.settings}
         for run in self.runs if runs is None else runs:
@@ -114,7 +114,7 @@ class Study:
             if (combination := (setting, category, seed)) not in there
         ]
 
-    def _order(self, run: Run) -> tuple[Any, ...]:
+    def _order(self, run: RecordedRun) -> tuple[Any, ...]:
         return order(run.config, self.keys)
 
 
@@ -142,7 +142,7 @@ def collect(folders: Sequence[Path]) -> Study:
     usual = usual_values(configs, keys)
     several = len({config.get("dataset.name") for config in configs}) > 1
     runs = [
-        Run(
+        RecordedRun(
             folder=folder,
             record=record,
             config=config,
@@ -201,10 +201,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _once(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
+def _once(runs: Sequence[RecordedRun]) -> tuple[list[RecordedRun], list[LeftOut]]:
     runs = sorted(runs, key=lambda run: bool(run.record.get("reused_from")))  # the original first
-    by_key: dict[str, Run] = {}
-    by_place: dict[tuple[str, str, int], Run] = {}
+    by_key: dict[str, RecordedRun] = {}
+    by_place: dict[tuple[str, str, int], RecordedRun] = {}
     repeated = []
     for run in runs:
         key = str(run.record.get("run_key") or run.folder)
@@ -222,5 +222,5 @@ def _once(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
     return list(by_place.values()), repeated
 
 
-def _numbers(run: Run) -> str:
+def _numbers(run: RecordedRun) -> str:
     return json.dumps(run.record["metrics"], sort_keys=True)

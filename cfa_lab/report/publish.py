@@ -11,7 +11,7 @@ from cfa_lab.files import write_atomically
 from cfa_lab.records.history import read_epochs, read_trace
 from cfa_lab.report.charts.panels import Line, line_panel
 from cfa_lab.report.charts.svg_files import Dot, DotPanel, dots_svg, lines_svg
-from cfa_lab.report.collect import Run, Study
+from cfa_lab.report.collect import RecordedRun, Study
 from cfa_lab.report.comparisons import Comparison, metric_name
 from cfa_lab.report.page.training import some_runs
 from cfa_lab.report.tables.costs import ROOT_ALPHA, sqrt_alpha, times
@@ -133,7 +133,7 @@ def _radius(study: Study) -> str:
     return lines_svg(panels, title=title, legend=legend)
 
 
-def _moves(run: Run) -> bool:
+def _moves(run: RecordedRun) -> bool:
     return len(set(read_trace(run.files).get("train/radius", ()))) > 1
 
 

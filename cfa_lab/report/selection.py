@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from cfa_lab.errors import UserError
-from cfa_lab.report.collect import Run, Study
+from cfa_lab.report.collect import RecordedRun, Study
 from cfa_lab.report.statistics import (
     Summary,
     summarise_macro,
@@ -20,7 +20,7 @@ class Search:
     categories: Collection[str] = ()
     seeds: Collection[int] = ()
 
-    def saw(self, run: Run) -> bool:
+    def saw(self, run: RecordedRun) -> bool:
         """Whether the search chose by this run's test metrics."""
         return (not self.categories or run.category in self.categories) and (
             not self.seeds or run.seed in self.seeds

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cfa_lab.records import names
 from cfa_lab.records.figures import CASE_FIGURES, FALSE_POSITIVE, MISS, CaseFigure
-from cfa_lab.report.collect import Run, Study
+from cfa_lab.report.collect import RecordedRun, Study
 
 GROUPS = (MISS, FALSE_POSITIVE)
 LONGEST_SIDE = 1100
@@ -18,7 +18,7 @@ LONGEST_SIDE = 1100
 class Picture:
     """One figure of a run as a data URI."""
 
-    run: Run
+    run: RecordedRun
     caption: str
     uri: str
     size: tuple[int, int]
@@ -44,7 +44,7 @@ def choose_pictures(study: Study, most: int) -> Iterator[Picture]:
                         yield picture
 
 
-def _load(run: Run, figure: CaseFigure) -> Picture | None:
+def _load(run: RecordedRun, figure: CaseFigure) -> Picture | None:
     from PIL import Image
 
     try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from cfa_lab.report.collect import LeftOut, Run, Study
+from cfa_lab.report.collect import LeftOut, RecordedRun, Study
 from cfa_lab.report.comparisons import metric_name
 from cfa_lab.report.page.gallery import Picture
 from cfa_lab.report.page.html_table import head, number_cell, sheet
@@ -71,7 +71,7 @@ def runs_table(study: Study) -> str:
 
 def circumstances(study: Study) -> str:
     """Protocol and environment of every run; runs that share them stand together."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[RecordedRun]] = {}
     for run in study.runs:
         facts = {
             "protocol": _without(

@@ -8,7 +8,7 @@ from typing import Any
 from cfa_lab.records.diagnostics import INSIDE, KINDS, read_diagnostics, scalars
 from cfa_lab.records.history import Trace, read_trace
 from cfa_lab.report.charts.panels import Line, colour_class, line_chart
-from cfa_lab.report.collect import Run, Study
+from cfa_lab.report.collect import RecordedRun, Study
 from cfa_lab.report.page.html_table import head, number_cell, sheet
 from cfa_lab.report.tables.costs import ROOT_ALPHA
 
@@ -46,7 +46,7 @@ def training(study: Study) -> str:
     return "".join(parts)
 
 
-def some_runs(runs: Sequence[Run], most: int = MOST_LINES) -> list[Run]:
+def some_runs(runs: Sequence[RecordedRun], most: int = MOST_LINES) -> list[RecordedRun]:
     """At most so many runs that a chart can be read: the first seeds of all settings first."""
     rank = Counter()
     ranked = []
@@ -67,8 +67,8 @@ def _legend(settings: Iterable[str], colours: Mapping[str, int]) -> str:
 
 
 def _traces(
-    traces: Sequence[tuple[Run, Trace]],
-    found: Sequence[tuple[Run, Mapping[str, Any]]],
+    traces: Sequence[tuple[RecordedRun, Trace]],
+    found: Sequence[tuple[RecordedRun, Mapping[str, Any]]],
     colours: Mapping[str, int],
 ) -> str:
     """One chart a column; beside the radius, sqrt(alpha), which it must pass to repel anything."""
@@ -95,7 +95,7 @@ def _traces(
     return "".join(drawn)
 
 
-def _hyperspheres(found: Sequence[tuple[Run, Mapping[str, Any]]]) -> str:
+def _hyperspheres(found: Sequence[tuple[RecordedRun, Mapping[str, Any]]]) -> str:
     """A row a run of what its hyperspheres became."""
     if not found:
         return "<p>No run of this category has diagnostics (evaluation.diagnostics=0).</p>"
@@ -128,9 +128,9 @@ def _hyperspheres(found: Sequence[tuple[Run, Mapping[str, Any]]]) -> str:
     )
 
 
-def _histograms(found: Sequence[tuple[Run, Mapping[str, Any]]]) -> str:
+def _histograms(found: Sequence[tuple[RecordedRun, Mapping[str, Any]]]) -> str:
     """Distances of normal and defect patches: the first seed of each setting."""
-    first: dict[str, tuple[Run, Mapping[str, Any]]] = {}
+    first: dict[str, tuple[RecordedRun, Mapping[str, Any]]] = {}
     for run, diagnosis in found:
         first.setdefault(run.setting, (run, diagnosis))
     drawn = []

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from cfa_lab.records import names
 from cfa_lab.records.history import read_columns
-from cfa_lab.report.collect import Cells, Run, Study
+from cfa_lab.report.collect import Cells, RecordedRun, Study
 from cfa_lab.report.comparisons import metric_name
 from cfa_lab.report.statistics import summarise_macro
 from cfa_lab.report.tables.markdown import main_metrics, points, table
@@ -31,7 +31,7 @@ class Training:
     """The largest fraction of hard negatives that a step repelled."""
 
 
-def bank_shape(run: Run) -> tuple[int, int] | None:
+def bank_shape(run: RecordedRun) -> tuple[int, int] | None:
     """Entries and dimension of a run's memory bank; None where nothing says so any more."""
     protocol = run.record.get("protocol", {})
     if isinstance(entries := protocol.get("bank_entries"), int):
@@ -44,7 +44,7 @@ def bank_shape(run: Run) -> tuple[int, int] | None:
     return entries, dimension
 
 
-def read_training(run: Run) -> Training | None:
+def read_training(run: RecordedRun) -> Training | None:
     """The radius over a run's steps; None where its history is gone or damaged."""
     columns = read_columns(run.files, ["train/radius", "train/active_repulsion"])
     if columns is None:
@@ -61,7 +61,7 @@ def read_training(run: Run) -> Training | None:
     )
 
 
-def sqrt_alpha(run: Run) -> float | None:
+def sqrt_alpha(run: RecordedRun) -> float | None:
     """What the radius must pass before repulsion can act, if there is such a limit."""
     config = run.config
     limited = config.get("loss.squared") and config.get("loss.alpha_sign") == "minus"
@@ -163,7 +163,11 @@ def _crossing(trained: Sequence[Training]) -> str:
 
 
 def _timing(
-    runs: Sequence[Run], part: str, per: Callable[[Run], float], *, times: float = 1.0
+    runs: Sequence[RecordedRun],
+    part: str,
+    per: Callable[[RecordedRun], float],
+    *,
+    times: float = 1.0,
 ) -> str:
     values = [
         times * seconds / per(run)
@@ -181,18 +185,18 @@ def _rounded(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _num_steps(run: Run) -> int:
+def _num_steps(run: RecordedRun) -> int:
     training = read_training(run)
     return training.num_steps if training else 0
 
 
-def _num_scored(run: Run) -> int:
+def _num_scored(run: RecordedRun) -> int:
     protocol = run.record.get("protocol", {})
     kinds = ("num_test_normal", "num_test_defect", "num_validation")
     return sum(protocol.get(kind, 0) for kind in kinds)
 
 
-def _machine(run: Run) -> str:
+def _machine(run: RecordedRun) -> str:
     facts = run.record.get("environment", {})
     told = [facts.get("processor"), f"device {facts.get('device')}"]
     told += [f"{facts['num_threads']} threads"] if facts.get("num_threads") else []

@@ -16,7 +16,7 @@ from cfa_lab.metrics.summary import metric_names, metric_values
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ScoredSet:
     """A scored test set of n images, and what follows from it.
 
     `labels` (n,) 0 or 1; `scores` (n,); `num_negatives`, `num_positives`, `num_regions` (n,):
