@@ -28,6 +28,8 @@ JUDGES = {"reference"}
 """Imported by tests and benchmarks only."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+GROUND = LAYERS[0]
+TABLE = PACKAGE.parent / "docs" / "architecture.md"
 
 
 def room(module: str) -> str:
@@ -71,6 +73,31 @@ def test_a_module_imports_only_from_below(path: Path):
 def test_every_room_stands_in_a_layer():
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
     assert rooms - FRONTS - JUDGES <= set().union(*LAYERS)
+
+
+def rooms_in_the_document() -> dict[str, set[str]]:
+    """Room -> rooms it knows, from the table of the architecture."""
+    found = {}
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            rooms, _, known = (cell.strip() for cell in line.strip("|").split(" | "))
+            for name in rooms.split(", "):
+                found[name.strip("`/")] = set(known.split(", ")) - {""}
+    return found
+
+
+def test_the_document_names_every_room_and_what_it_knows():
+    known: dict[str, set[str]] = {name: set() for name in set().union(*LAYERS) | JUDGES}
+    for path in MODULES:
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own not in FRONTS:
+            known[own] |= imports(path) - {own, ""} - GROUND
+    assert rooms_in_the_document() == known, "docs/architecture.md: mend its table of rooms"
+
+
+def test_the_document_lists_rooms_from_the_ground_up():
+    named = [name for name in rooms_in_the_document() if name not in JUDGES]
+    assert [layer(name) for name in named] == sorted(layer(name) for name in named)
 
 
 @pytest.mark.parametrize("name", ["yaml", "hydra", "omegaconf", "logging", "wandb"])

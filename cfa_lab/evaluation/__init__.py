@@ -1,1 +1,1 @@
-"""From a detector and test images to score maps and metrics, at original resolution."""
+"""From a detector and test images to score maps, metrics and what became of the hyperspheres."""

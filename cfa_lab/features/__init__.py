@@ -1,1 +1,1 @@
-"""From images to pooled feature pyramids."""
+"""From images to pooled feature pyramids: networks, extraction, and the store for all runs."""

@@ -1,1 +1,1 @@
-"""CFA in pure torch: no configuration, no files, no logging."""
+"""CFA in readable torch, from backbone to detector: no configuration, no files, no logging."""

@@ -1,1 +1,1 @@
-"""The files of a run folder: their names, and each one's writer beside its reader."""
+"""The files of a run folder: what they are called, and each one's writer beside its readers."""

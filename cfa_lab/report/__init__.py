@@ -1,1 +1,1 @@
-"""What many runs say together, from their folders alone."""
+"""Many run folders as one study: collected, compared, and shown as page, tables and charts."""

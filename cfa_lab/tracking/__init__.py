@@ -1,4 +1,4 @@
-"""Tracking: who listens to a run, from the run folder's own files to Weights & Biases."""
+"""Who listens to a run: the run folder's own files, and Weights & Biases."""
 
 from cfa_lab.tracking.base import Curve, Outcome, Panel, Tracker, Trackers
 from cfa_lab.tracking.columns import COLUMNS, comparable

@@ -1,1 +1,1 @@
-"""From a pooled pyramid to a detector: the parts, the loop, and what is kept of both."""
+"""From a pooled pyramid to a detector: parts, loop, files of a model and of an unfinished fit."""
