@@ -9,6 +9,7 @@ from cfa_lab.data.images import (
     load_image,
     load_mask,
     load_mask_channels,
+    load_mask_values,
 )
 from cfa_lab.data.layouts import LAYOUTS, Options, categories, read_samples
 from cfa_lab.data.samples import Sample, SampleTable
@@ -30,6 +31,7 @@ __all__ = [
     "load_image",
     "load_mask",
     "load_mask_channels",
+    "load_mask_values",
     "read_samples",
     "write_toy",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cfa_lab.data import saturation
 from cfa_lab.data.samples import SampleTable
 
 MOST_SHOWN = 3
@@ -35,6 +36,11 @@ def doubts_by_name(table: SampleTable) -> list[str]:
         lines.append(
             f"{len(lossy)} masks are JPEG files, whose compression smears values that count as "
             f"defect: {named(lossy)}; save masks as PNG"
+        )
+    if "spro" in table.measures and table.saturation is None:
+        lines.append(
+            f"sPRO is undefined without {table.category}/{saturation.FILE}, which says how much of "
+            "a defect is enough; copy it from the data set's archive"
         )
     for label, kind in enumerate(("normal", "defect")):
         if not any(sample.label == label for sample in table.test):

@@ -1,6 +1,6 @@
 """From image files to the arrays a network is fed with, and masks to arrays of the same extent."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,14 +98,28 @@ def load_mask(paths: Sequence[Path], original: Size, *, above: int = 0) -> np.nd
 def load_mask_channels(
     paths: Sequence[Path], original: Size | None = None, *, above: int = 0
 ) -> np.ndarray:
-    """An image's masks each for itself, (n, H, W) bool: the defects of a MVTec LOCO image.
+    """An image's masks each for itself, (n, H, W) bool.
 
     `original` is the size that all must have; None checks nothing but that they agree.
     """
+    return _load_masks(paths, original, partial(_exceeds, above=above))
+
+
+def load_mask_values(paths: Sequence[Path], original: Size | None = None) -> np.ndarray:
+    """The values of an image's masks, (n, H, W) integers: MVTec LOCO's tell kinds of defect apart.
+
+    Of a mask in colour the highest channel counts. `original` as in `load_mask_channels`.
+    """
+    return _load_masks(paths, original, _values)
+
+
+def _load_masks(
+    paths: Sequence[Path], original: Size | None, read: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
     channels = []
     for path in paths:
         with _reading("mask", path), Image.open(path) as file:
-            mask = _exceeds(_upright(file), above)
+            mask = read(_upright(file))
         original = original or mask.shape
         if mask.shape != original:
             turned = (
@@ -192,6 +206,13 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         # A palette's transparent colours must become an alpha channel before they can be dropped.
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """A mask's values, (H, W), those of the file itself where it has one channel of many bits."""
+    if image.mode.startswith(("I", "F")):
+        return np.asarray(image).astype(np.int64)
+    return np.asarray(_as_rgb(image)).max(axis=2)
 
 
 def _exceeds(image: Image.Image, above: int) -> np.ndarray:

@@ -1,12 +1,13 @@
 """The sample table: what every folder layout becomes, and all that later code knows of it."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 
+from cfa_lab.data.saturation import Saturation
 from cfa_lab.errors import UserError
 
 GOOD = "good"
@@ -36,8 +37,10 @@ class SampleTable:
 
     `layout` and `split_rule` say how the folder was read and who divided it; `drawn` tells that the
     division is not the data set's own. A mask is defect where its values are above `mask_above`;
-    `unused_masks` are mask files that belong to no image. Raises `UserError` for a path that leaves
-    the root, is listed twice or is no valid text.
+    `unused_masks` are mask files that belong to no image. `measures` names what the data set's
+    authors measure besides: "spro" or "seg_f1"; `saturation` is there for the former, None where
+    the data set comes without. Raises `UserError` for a path that leaves the root, is listed twice
+    or is no valid text.
     """
 
     root: Path
@@ -48,6 +51,8 @@ class SampleTable:
     drawn: bool = False
     mask_above: int = 0
     unused_masks: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    saturation: Mapping[int, Saturation] | None = None
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.samples, key=attrgetter("path")))

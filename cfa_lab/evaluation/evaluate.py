@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from cfa_lab.data.doubts import mask_doubt
 from cfa_lab.data.geometry import Placement
 from cfa_lab.data.images import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.evaluation.defects import DefectReader
 from cfa_lab.evaluation.maps import ScoredImage, score_images
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
@@ -24,6 +25,12 @@ CURVES = {
     "pixel_pr": ("Pixel precision and recall", "recall", "precision"),
     "pro": ("Per-region overlap", "false-positive rate", "mean region overlap"),
 }
+
+SEG_F1 = "threshold/seg_f1"
+NO_THRESHOLD = (
+    "no threshold was set, since no normal image is held out; put some into the data set's "
+    "validation folder or give dataset.validation_fraction"
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ class Evaluation:
     """What scored windows leave out: images without a visible defect, share of defect pixels."""
     metric_bytes: int
     """What the metrics kept of all scores, in memory and on disk."""
+
+    @property
+    def tested(self) -> dict[str, float | None]:
+        """The metrics that need no threshold, `test/...`: those that curves over epochs have."""
+        return {name: value for name, value in self.metrics.items() if name.startswith("test/")}
 
 
 def set_thresholds(
@@ -93,9 +105,15 @@ def evaluate(
     num_resamples: int = 0,
     spill_gb: float | None = None,
 ) -> Evaluation:
-    """Score the test set and measure it, from raw scores, masks cut to the scored window."""
+    """Score the test set and measure it, from raw scores, masks cut to the scored window.
+
+    Where the authors of the data set measure sPRO or SegF1 (`table.measures`), so does this.
+    """
     spill_bytes = None if spill_gb is None else int(spill_gb * 2**30)
-    metrics = AnomalyMetrics(aupro_limits=tuple(aupro_limits), spill_bytes=spill_bytes)
+    reader = DefectReader(table) if "spro" in table.measures else None
+    metrics = AnomalyMetrics(
+        aupro_limits=tuple(aupro_limits), with_spro=reader is not None, spill_bytes=spill_bytes
+    )
     images: list[ScoredImage] = []
     outside = _Outside()
     for scored, window_map in score_images(detector, extractor, table, table.test):
@@ -113,8 +131,13 @@ def evaluate(
             labels=[sample.label],
             scores=[scored.score],
             names=[sample.path],
+            defects=None if reader is None else [reader.read(sample, scored.placement)],
+            kinds=None if reader is None else [reader.kind(sample)],
         )
-    return _summary(metrics, images, outside, thresholds, num_resamples)
+    found = _summary(metrics, images, outside, thresholds, num_resamples)
+    if reader is not None and reader.why_not:
+        found = _without_spro(found, reader.why_not)
+    return _with_seg_f1(found, table) if "seg_f1" in table.measures else found
 
 
 def _summary(
@@ -160,6 +183,31 @@ def _summary(
         outside=outside.record(),
         metric_bytes=metrics.memory_bytes + metrics.disk_bytes,
     )
+
+
+def _without_spro(found: Evaluation, why_not: str) -> Evaluation:
+    """The same with every sPRO undefined, and the reason."""
+    names = [name for name in found.metrics if name.startswith("test/spro_")]
+    return replace(
+        found,
+        metrics=found.metrics | dict.fromkeys(names),
+        undefined=found.undefined | dict.fromkeys(names, why_not),
+        intervals=found.intervals | dict.fromkeys(names if found.intervals else []),
+    )
+
+
+def _with_seg_f1(found: Evaluation, table: SampleTable) -> Evaluation:
+    """The same with MVTec AD 2's SegF1: F1 over the pixels of all test images, at the threshold."""
+    undefined = found.undefined
+    if found.thresholds is not None:
+        value = found.metrics["threshold/pixel_f1"]
+        if value is None:
+            undefined = undefined | {SEG_F1: undefined["threshold/pixel_f1"]}
+    elif table.validation:  # while training goes on no threshold is set
+        return found
+    else:
+        value, undefined = None, undefined | {SEG_F1: NO_THRESHOLD}
+    return replace(found, metrics=found.metrics | {SEG_F1: value}, undefined=undefined)
 
 
 def best_on_test(evaluations: Sequence[dict[str, float | None]]) -> dict[str, float | None]:

@@ -9,25 +9,36 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from cfa_lab.errors import UserError
 from cfa_lab.metrics.bootstrap import Interval
 from cfa_lab.metrics.curves import Curve
 from cfa_lab.metrics.intake import Array, Maps, Masks, take_batch
 from cfa_lab.metrics.per_image import FPR_RANGE
+from cfa_lab.metrics.saturation import Defect
 from cfa_lab.metrics.scored_set import ScoredSet
 from cfa_lab.metrics.spill import num_bytes, spilled
 from cfa_lab.metrics.summary import checked_limits
 
-# As in `ScoredSet`: up to num_regions one value per image, then one per pixel.
+# As in `ScoredSet`: one value per image for those of `PER_IMAGE`, else one per pixel.
 STATES = {
     "labels": torch.int64,
     "scores": torch.float64,
     "num_negatives": torch.int64,
     "num_positives": torch.int64,
     "num_regions": torch.int64,
-    "negatives": torch.float32,  # these two float64 where maps are
+    "negatives": torch.float32,  # scores of pixels are float64 where maps are
     "positives": torch.float32,
     "areas": torch.int32,
+    "kinds": torch.int64,  # from here on for sPRO only
+    "num_defects": torch.int64,
+    "num_saturating": torch.int64,
+    "saturating": torch.float32,
+    "saturation_areas": torch.int32,
 }
+PER_IMAGE = (
+    *("labels", "scores", "num_negatives", "num_positives", "num_regions"),
+    *("kinds", "num_defects", "num_saturating"),
+)
 
 
 class AnomalyMetrics(Metric):
@@ -47,18 +58,21 @@ class AnomalyMetrics(Metric):
         self,
         aupro_limits: Sequence[float] = (0.3, 0.05),
         *,
+        with_spro: bool = False,
         spill_bytes: int | None = None,
         spill_folder: Path | None = None,
         **kwargs: Any,
     ) -> None:
         """`aupro_limits`: false-positive rates in (0, 1] up to which AUPRO is integrated.
 
+        `with_spro`: also sPRO (MVTec LOCO AD), at the same limits; `update` then needs `defects`.
         `spill_bytes`: normal pixels that exceed this in memory move to a file in `spill_folder`
         (None: the system's temporary folder) that vanishes with the metric; no result changes.
         `kwargs` are torchmetrics' own.
         """
         super().__init__(**kwargs)
         self.aupro_limits = checked_limits(aupro_limits)
+        self.with_spro = with_spro
         self.spill_bytes = spill_bytes
         self.spill_folder = spill_folder
         self._kept: tuple[list[Tensor], ScoredSet] | None = None
@@ -72,19 +86,29 @@ class AnomalyMetrics(Metric):
         labels: Array | Sequence[int] | None = None,
         scores: Array | Sequence[float] | None = None,
         names: Sequence[str] | None = None,
+        *,
+        defects: Sequence[Sequence[Defect]] | None = None,
+        kinds: Sequence[int] | None = None,
     ) -> None:
         """Add score maps and masks: (b, h, w), or lists of (h, w) of any sizes, tensors or arrays.
 
         A mask is non-zero where the image is defect; None, for all or for one of a list, means that
         it is unknown and the image counts for image metrics only. `labels`: 1 for a defect image,
         None = any defect pixel in its mask. `scores`: of the images, None = maximum of the map.
-        `names` appear in error messages. Refused batches add nothing.
+        `names` appear in error messages. For sPRO alone: `defects`, those of each image, whose
+        union is its mask, and `kinds`, 1, 2, ... by kind of defect and 0 for a normal image (None:
+        the label). Refused batches add nothing.
         """
+        if self.with_spro != (defects is not None):
+            raise UserError(
+                "sPRO needs the defects of each image, and nothing else does; give update(..., "
+                "defects=...) with AnomalyMetrics(with_spro=True) and only there"
+            )
         if names is None:
             seen = sum(chunk.numel() for chunk in self._chunks("labels"))
             names = [f"image {seen + index}" for index in range(len(maps))]
-        batch = take_batch(maps, masks, labels=labels, scores=scores, names=names)
-        images = batch.images
+        batch = take_batch(maps, masks, labels=labels, scores=scores, names=names, defects=defects)
+        images, saturating = batch.images, batch.saturating
         self._append("labels", batch.labels)
         self._append("scores", batch.scores)
         self._append("num_negatives", np.array([image.negatives.size for image in images]))
@@ -93,6 +117,12 @@ class AnomalyMetrics(Metric):
         self._append("negatives", *(image.negatives for image in images))
         self._append("positives", *(image.positives for image in images))
         self._append("areas", *(image.areas for image in images))
+        if defects is not None:
+            self._append("kinds", batch.labels if kinds is None else np.asarray(kinds, np.int64))
+            self._append("num_defects", np.array([image.num_regions for image in saturating]))
+            self._append("num_saturating", np.array([image.areas.size for image in saturating]))
+            self._append("saturating", *(image.positives for image in saturating))
+            self._append("saturation_areas", *(image.areas for image in saturating))
         if self.spill_bytes is not None:
             negatives = self._chunks("negatives")
             if num_bytes(negatives, on_disk=False) > self.spill_bytes:
@@ -202,17 +232,11 @@ class AnomalyMetrics(Metric):
             then, scored_set = self._kept
             if len(then) == len(now) and all(a is b for a, b in zip(then, now, strict=True)):
                 return scored_set
-        arrays = {name: [chunk.cpu().numpy() for chunk in self._chunks(name)] for name in STATES}
-        per_image = ("labels", "scores", "num_negatives", "num_positives", "num_regions")
-        scored_set = ScoredSet(
-            **{
-                name: np.concatenate([np.zeros(0, dtype=np.int64), *arrays[name]])
-                for name in per_image
-            },
-            negatives=arrays["negatives"],
-            positives=arrays["positives"],
-            areas=arrays["areas"],
-            aupro_limits=self.aupro_limits,
-        )
+        arrays: dict[str, Any] = {
+            name: [chunk.cpu().numpy() for chunk in self._chunks(name)] for name in STATES
+        }
+        for name in PER_IMAGE:
+            arrays[name] = np.concatenate([np.zeros(0, dtype=np.int64), *arrays[name]])
+        scored_set = ScoredSet(**arrays, aupro_limits=self.aupro_limits, with_spro=self.with_spro)
         self._kept = (now, scored_set)
         return scored_set

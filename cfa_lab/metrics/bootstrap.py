@@ -10,7 +10,7 @@ in between, the ROC and PRO curves are straight lines. With no more distinct def
 (usual for image metrics) it is exact; the tests see errors of a few hundredths of the spread.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,29 @@ class Interval:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class KindsOfDefects:
+    """What sPRO is drawn anew from: see `rank_by_kind`, whose arguments and result these are."""
+
+    images: Sequence[ImagePixels]
+    kinds: np.ndarray
+    rankings: Mapping[int, Ranking]
+
+    def resampled(self, times: np.ndarray, *, num_thresholds: int) -> list[list[Ranking | None]]:
+        """For each kind the ranking of every resample `times` (r, n), None where it was not drawn.
+
+        As in the data set itself, a kind's images stand beside all normal ones.
+        """
+        drawn = []
+        for kind, whole in self.rankings.items():
+            members = np.flatnonzero((self.kinds == 0) | (self.kinds == kind))
+            counts = count_per_image(
+                (self.images[int(i)] for i in members), spread_thresholds(whole, num=num_thresholds)
+            )
+            drawn.append(resampled_rankings(counts, times[:, members]))
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,7 @@ def bootstrap_intervals(
     image: Ranking | None,
     pixel: Ranking | None,
     aupro_limits: Sequence[float],
+    defects: KindsOfDefects | None = None,
     num_resamples: int = 1000,
     confidence: float = 0.95,
     num_thresholds: int = 1000,
@@ -57,8 +81,8 @@ def bootstrap_intervals(
     """Percentile interval of every metric over `num_resamples` stratified resamples of the images.
 
     `labels` (n,) 0 or 1 and `scores` (n,) are those of `images`, in order; `image` and `pixel` are
-    the rankings of all scores and of all pixels, None if undefined. Memory: 48 bytes x
-    num_thresholds x (n + num_resamples).
+    the rankings of all scores and of all pixels, None if undefined; `defects` is given where there
+    is sPRO. Memory: 48 bytes x num_thresholds x (n + num_resamples).
     """
     replicates = bootstrap_replicates(
         images,
@@ -67,6 +91,7 @@ def bootstrap_intervals(
         image=image,
         pixel=pixel,
         aupro_limits=aupro_limits,
+        defects=defects,
         times=draw_times(labels, num_resamples=num_resamples, seed=seed),
         num_thresholds=num_thresholds,
     )
@@ -98,6 +123,7 @@ def bootstrap_replicates(
     image: Ranking | None,
     pixel: Ranking | None,
     aupro_limits: Sequence[float],
+    defects: KindsOfDefects | None = None,
     times: np.ndarray,
     num_thresholds: int,
 ) -> dict[str, np.ndarray]:
@@ -111,11 +137,19 @@ def bootstrap_replicates(
         )
         for whole, parts in ((image, one_pixel_images), (pixel, images))
     ]
+    if defects is not None:
+        rankings += defects.resampled(times, num_thresholds=num_thresholds)
     rows = [
-        metric_values(image_ranking, pixel_ranking, aupro_limits=aupro_limits)
-        for image_ranking, pixel_ranking in zip(*rankings, strict=True)
+        metric_values(
+            image_ranking,
+            pixel_ranking,
+            aupro_limits=aupro_limits,
+            by_kind=None if defects is None else [r for r in by_kind if r is not None],
+        )
+        for image_ranking, pixel_ranking, *by_kind in zip(*rankings, strict=True)
     ]
-    return {name: np.array([row[name] for row in rows]) for name in metric_names(aupro_limits)}
+    names = metric_names(aupro_limits, with_spro=defects is not None)
+    return {name: np.array([row[name] for row in rows]) for name in names}
 
 
 def spread_thresholds(ranking: Ranking, *, num: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How good decisions at one fixed threshold are, for images or pixels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,16 +42,6 @@ def decide(
     false_positives, num_negatives = _count_from(negatives, threshold)
     true_positives, num_positives = _count_from(positives, threshold)
     return Decisions(true_positives, false_positives, num_positives, num_negatives)
-
-
-def seg_f1(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, threshold: float) -> float:
-    """SegF1 (MVTec AD 2): F1 over all pixels of all images, at a threshold fixed beforehand."""
-    pairs = [(score_map, mask != 0) for score_map, mask in zip(maps, masks, strict=True)]
-    return decide(
-        (score_map[~defect] for score_map, defect in pairs),
-        (score_map[defect] for score_map, defect in pairs),
-        threshold=threshold,
-    ).f1
 
 
 def _count_from(chunks: Iterable[np.ndarray], threshold: float) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cfa_lab.errors import UserError
 from cfa_lab.metrics.pixels import ImagePixels, split_pixels
+from cfa_lab.metrics.saturation import Defect, saturating_pixels
 
 Array = Tensor | np.ndarray
 Maps = Array | Sequence[Array]
@@ -22,6 +23,8 @@ class Batch:
     images: list[ImagePixels]
     labels: np.ndarray
     scores: np.ndarray
+    saturating: list[ImagePixels]
+    """For sPRO, see `saturating_pixels`; empty without."""
 
 
 def take_batch(
@@ -31,10 +34,18 @@ def take_batch(
     labels: Array | Sequence[int] | None,
     scores: Array | Sequence[float] | None,
     names: Sequence[str],
+    defects: Sequence[Sequence[Defect]] | None = None,
 ) -> Batch:
     """Check a batch and take it apart; `UserError` with the image's name if something is wrong."""
     masks = [None] * len(maps) if masks is None else masks
-    for what, given in (("masks", masks), ("labels", labels), ("scores", scores), ("names", names)):
+    per_map = {
+        "masks": masks,
+        "labels": labels,
+        "scores": scores,
+        "names": names,
+        "lists of defects": defects,
+    }
+    for what, given in per_map.items():
         if given is not None and len(given) != len(maps):
             raise UserError(
                 f"{len(given)} {what} for {len(maps)} maps; give one for each map of the batch"
@@ -51,7 +62,12 @@ def take_batch(
         labels = [int(image.positives.size > 0) for image in images]
     if scores is None:
         scores = [float(m.max()) for m in checked]
-    return Batch(images, checked_labels(labels, names=names), checked_scores(scores, names=names))
+    saturating = [
+        saturating_pixels(m, found, name=name)
+        for m, found, name in zip(checked, defects or (), names, strict=defects is not None)
+    ]
+    labels = checked_labels(labels, names=names)
+    return Batch(images, labels, checked_scores(scores, names=names), saturating)
 
 
 def as_array(values: Array | Sequence[float]) -> np.ndarray:

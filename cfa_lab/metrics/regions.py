@@ -1,13 +1,11 @@
 """Region metrics: every connected defect counts the same, whatever its size."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from cfa_lab.errors import UserError
-from cfa_lab.metrics.ranking import Ranking, area_under, rank
+from cfa_lab.metrics.ranking import Ranking, area_under
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
@@ -46,67 +44,3 @@ def aupro(ranking: Ranking, *, limit: float) -> float:
         limit=limit * ranking.num_negatives,
     )
     return area / (limit * ranking.num_negatives * ranking.num_regions)
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A defect of MVTec LOCO AD: its (h, w) mask, and how many of its pixels are enough."""
-
-    mask: np.ndarray
-    saturation_area: int
-
-
-def saturation_area(area: int, *, threshold: float, relative: bool) -> int:
-    """Pixels that are enough to call a defect found (LOCO's `defects_config.json`).
-
-    `threshold` is a share of `area` rounded down if `relative`, else pixels, at most `area`. At
-    least 1 (our choice: the original divides by zero there).
-    """
-    return max(1, int(threshold * area) if relative else int(min(threshold, area)))
-
-
-def spro(
-    maps: Sequence[np.ndarray], defects: Sequence[Sequence[Defect]], *, limits: Iterable[float]
-) -> dict[float, float]:
-    """Area under the saturated per-region-overlap curve up to each limit, divided by the limit.
-
-    MVTec LOCO AD: the overlap of a defect is min(detected pixels / saturation area, 1), the mean is
-    over the defects of all images, and only pixels free of every defect count as false positives.
-    `maps`: (h, w) each; `defects`: those of each map, none for a normal image. LOCO samples this
-    curve; here it is exact. NaN without a defect or a normal pixel.
-    """
-    negatives, positives, weights = [], [], []
-    for index, (score_map, found) in enumerate(zip(maps, defects, strict=True)):
-        union = np.zeros(score_map.shape, dtype=bool)
-        for defect in found:
-            mask = _checked_mask(defect, score_map, index)
-            union |= mask
-            # Only the best-scored `saturation_area` pixels add anything: the rest is saturated.
-            positives.append(np.sort(score_map[mask])[::-1][: defect.saturation_area])
-            weights.append(np.full(positives[-1].size, 1.0 / defect.saturation_area))
-        negatives.append(score_map[~union])
-    if not positives or not any(values.size for values in negatives):
-        return {limit: float("nan") for limit in limits}
-    ranking = rank(
-        negatives,
-        np.concatenate(positives),
-        weights=np.concatenate(weights),
-        num_regions=len(positives),
-    )
-    return {limit: aupro(ranking, limit=limit) for limit in limits}
-
-
-def _checked_mask(defect: Defect, score_map: np.ndarray, index: int) -> np.ndarray:
-    mask = np.asarray(defect.mask) != 0
-    if mask.shape != score_map.shape:
-        raise UserError(
-            f"a defect mask of image {index} is {mask.shape}, its map {score_map.shape}: "
-            "masks and maps need the same size; upsample the map, never the mask"
-        )
-    area = int(mask.sum())
-    if not 1 <= defect.saturation_area <= area:
-        raise UserError(
-            f"saturation area {defect.saturation_area} of a defect in image {index} has to lie in "
-            f"1..{area}, the defect's area; compute it with saturation_area()"
-        )
-    return mask

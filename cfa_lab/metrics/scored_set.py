@@ -6,12 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
-from cfa_lab.metrics.bootstrap import Interval, bootstrap_intervals
+from cfa_lab.metrics.bootstrap import Interval, KindsOfDefects, bootstrap_intervals
 from cfa_lab.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
 from cfa_lab.metrics.decisions import decide
 from cfa_lab.metrics.per_image import aupimo
 from cfa_lab.metrics.pixels import ImagePixels, split_by_image
 from cfa_lab.metrics.ranking import Ranking, f1max, iou_max, rank
+from cfa_lab.metrics.saturation import rank_by_kind
 from cfa_lab.metrics.summary import metric_names, metric_values
 
 
@@ -22,7 +23,9 @@ class ScoredSet:
     `labels` (n,) 0 or 1; `scores` (n,); `num_negatives`, `num_positives`, `num_regions` (n,):
     normal pixels, defect pixels and defect regions of each image, all 0 where the mask is unknown.
     `negatives` and `positives`: the scores of those pixels, image after image, in chunks that need
-    not end where images end; `areas`: chunks of each defect pixel's region area.
+    not end where images end; `areas`: chunks of each defect pixel's region area. The rest is there
+    with sPRO: kind of defect and numbers of defects and of saturating pixels of each image (n,),
+    chunks of these pixels' scores and saturation areas.
     """
 
     labels: np.ndarray
@@ -34,6 +37,12 @@ class ScoredSet:
     positives: Sequence[np.ndarray]
     areas: Sequence[np.ndarray]
     aupro_limits: Sequence[float]
+    with_spro: bool
+    kinds: np.ndarray
+    num_defects: np.ndarray
+    num_saturating: np.ndarray
+    saturating: Sequence[np.ndarray]
+    saturation_areas: Sequence[np.ndarray]
 
     @cached_property
     def image(self) -> Ranking | None:
@@ -53,6 +62,22 @@ class ScoredSet:
             weights=1.0 / np.concatenate(self.areas),
             num_regions=float(self.num_regions.sum()),
         )
+
+    @cached_property
+    def defects(self) -> KindsOfDefects | None:
+        """The saturating pixels with their rankings by kind of defect; None without sPRO."""
+        if not self.with_spro:
+            return None
+        images = list(
+            map(
+                ImagePixels,
+                split_by_image(self.negatives, self.num_negatives),
+                split_by_image(self.saturating, self.num_saturating),
+                split_by_image(self.saturation_areas, self.num_saturating),
+                self.num_defects,
+            )
+        )
+        return KindsOfDefects(images, self.kinds, rank_by_kind(images, self.kinds))
 
     @property
     def why_no_image_metrics(self) -> str:
@@ -78,17 +103,26 @@ class ScoredSet:
             return "no defect pixels in the masks of the test set"
         return "" if self.num_negatives.any() else "no normal pixels in the masks of the test set"
 
+    @property
+    def why_no_spro(self) -> str:
+        """The reason in words, empty if sPRO is defined."""
+        if self.defects is not None and self.defects.rankings:
+            return ""
+        return self.why_no_pixel_metrics or "no defects were given"
+
     def values(self) -> dict[str, float]:
         """Every metric by name, NaN where undefined."""
-        return metric_values(self.image, self.pixel, aupro_limits=self.aupro_limits)
+        by_kind = None if self.defects is None else list(self.defects.rankings.values())
+        return metric_values(
+            self.image, self.pixel, aupro_limits=self.aupro_limits, by_kind=by_kind
+        )
 
     def undefined(self) -> dict[str, str]:
         """For each metric without a value, why it has none."""
+        by_family = {"image": self.why_no_image_metrics, "spro": self.why_no_spro}
         reasons = {
-            name: self.why_no_image_metrics
-            if name.startswith("image_")
-            else self.why_no_pixel_metrics
-            for name in metric_names(self.aupro_limits)
+            name: by_family.get(name.partition("_")[0], self.why_no_pixel_metrics)
+            for name in metric_names(self.aupro_limits, with_spro=self.with_spro)
         }
         return {name: reason for name, reason in reasons.items() if reason}
 
@@ -158,6 +192,7 @@ class ScoredSet:
             image=self.image,
             pixel=self.pixel,
             aupro_limits=self.aupro_limits,
+            defects=self.defects,
             num_resamples=num_resamples,
             confidence=confidence,
             num_thresholds=num_thresholds,

@@ -30,6 +30,9 @@ class Comparison:
 def metric_name(metric: str) -> str:
     """A metric as people write it: `test/pixel_auroc` is pixel AUROC, `test/aupro_30` AUPRO@0.3."""
     kind, _, short = metric.partition("/")[2].partition("_")
-    if kind == "aupro":
-        return f"AUPRO@0.{short.rstrip('0') or '0'}"
+    if kind in ("aupro", "spro"):
+        name = "AUPRO" if kind == "aupro" else "sPRO"
+        return f"{name}@0.{short.rstrip('0') or '0'}"
+    if kind == "seg":
+        return "SegF1"
     return f"{kind} {NAMES.get(short, short.replace('_', ' '))}"

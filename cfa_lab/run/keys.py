@@ -43,6 +43,7 @@ def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
         {
             "fit": fit_key,
             "config": {"scoring": asdict(config.scoring), "evaluation": evaluation},
+            **_own_measures(table),
             "validation": {s.path: image_hash(table.absolute(s.path)) for s in table.validation},
             "labels": [[s.path, s.label, s.defect, table.mask_above] for s in table.test],
             "test": {
@@ -58,6 +59,17 @@ def hash_key(parts: Mapping[str, Any]) -> str:
     """A short hash of whatever decides numbers, and of the method's version."""
     text = json.dumps({"method": METHOD_VERSION, **parts}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _own_measures(table: SampleTable) -> dict[str, Any]:
+    """What decides the metrics that this data set has and most have not; empty for those."""
+    if not table.measures:
+        return {}
+    rules = {} if table.saturation is None else table.saturation
+    return {
+        "measures": list(table.measures),
+        "saturation": {str(value): asdict(rule) for value, rule in sorted(rules.items())},
+    }
 
 
 def _num_bytes(path: Path) -> int:

@@ -173,7 +173,7 @@ def _fit(
         if config.evaluation.every and fit.next_epoch % config.evaluation.every == 0 and not last:
             detector = Detector(fit.descriptor, fit.bank, fit.radius.detach(), make_scoring(config))
             found = _evaluate(config, prepared, detector, last=False)
-            trackers.log_evaluation(fit.next_epoch - 1, found.metrics)
+            trackers.log_evaluation(fit.next_epoch - 1, found.tested)
         if last or time.monotonic() - saved >= SECONDS_BETWEEN_STATES:
             checkpoint.save_state(folder, fit, fit_key=prepared.fit_key)
             saved = time.monotonic()
@@ -224,7 +224,6 @@ def _with_best_epochs(
     """Add the last epoch to the curves over epochs, and what the best epochs would have been."""
     if not config.evaluation.every or not config.trainer.epochs:
         return result
-    tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
-    trackers.log_evaluation(config.trainer.epochs - 1, tested)
+    trackers.log_evaluation(config.trainer.epochs - 1, result.tested)
     best = best_on_test(read_evaluations(folder))
     return replace(result, oracle=result.oracle | best)

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-NAMES = {"auroc": "AUROC", "ap": "AP", "f1max": "F1max", "aupro": "AUPRO"}
+NAMES = {
+    **{"auroc": "AUROC", "ap": "AP", "f1max": "F1max"},
+    **{"aupro": "AUPRO", "spro": "sPRO", "seg_f1": "SegF1"},
+}
 
 
 def show_result(result: Any) -> None:
@@ -37,8 +40,10 @@ def _table(metrics: dict[str, float | None], prefix: str, intervals: dict[str, A
         if not name.startswith(prefix):
             continue
         kind, _, short = name.removeprefix(prefix).partition("_")
-        if kind == "aupro":
-            kind, short = "pixel", f"aupro@0.{short.rstrip('0') or '0'}"
+        if kind in ("aupro", "spro"):
+            kind, short = "pixel", f"{kind}@0.{short.rstrip('0') or '0'}"
+        elif kind == "seg":
+            kind, short = "pixel", f"seg_{short}"
         kinds[kind][short] = _number(value) + _interval(intervals.get(name))
     table = Table(box=None, pad_edge=False)
     columns = list(dict.fromkeys(short for row in kinds.values() for short in row))

@@ -57,6 +57,33 @@ def literal_spro(
     return literal_area(xs, ys, limit) / limit
 
 
+def literal_spro_by_kind(
+    maps: Arrays,
+    defects: Sequence[Sequence[tuple[np.ndarray, int]]],
+    kinds: Sequence[int],
+    limit: float,
+) -> float:
+    """The mean over kinds of sPRO over the images of a kind and those of kind 0."""
+    values = []
+    for kind in sorted({*kinds} - {0}):
+        images = [i for i, other in enumerate(kinds) if other in (0, kind)]
+        if any(defects[i] for i in images):
+            chosen = [maps[i] for i in images], [defects[i] for i in images]
+            values.append(literal_spro(*chosen, limit))
+    return float(np.mean(values)) if values else math.nan
+
+
+def literal_seg_f1(maps: Arrays, masks: Arrays, threshold: float) -> float:
+    """SegF1 of MVTec AD 2: the pixels of all images counted together."""
+    hits = alarms = defects = 0
+    for score_map, mask in zip(maps, masks, strict=True):
+        found = score_map >= threshold
+        hits += int((found & mask).sum())
+        alarms += int((found & ~mask).sum())
+        defects += int(mask.sum())
+    return 2 * hits / (hits + alarms + defects)
+
+
 def literal_area(xs: Sequence[float], ys: Sequence[float], limit: float) -> float:
     """Trapezoids one by one, the one across the limit cut there."""
     area = 0.0

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from helpers.literal_metrics import random_test_set
 
-from cfa_lab.metrics.decisions import decide, seg_f1
+from cfa_lab.metrics.decisions import decide
 
 
 def test_rates_are_the_plain_counts() -> None:
@@ -27,12 +26,3 @@ def test_float32_scores_meet_the_threshold_unrounded(threshold: float) -> None:
     scores = np.array([np.nextafter(near, np.float32(0)), near, -near], dtype=np.float32)
     expected = int(np.sum(scores.astype(np.float64) >= threshold))
     assert decide([], [scores], threshold=threshold).true_positives == expected
-
-
-def test_seg_f1_counts_all_pixels_together() -> None:
-    maps, masks = random_test_set(np.random.default_rng(0), "ties")
-    scores = np.concatenate([m.ravel() for m in maps])
-    truth = np.concatenate([m.ravel() for m in masks])
-    found = scores >= 2.0
-    expected = 2 * np.sum(found & truth) / (found.sum() + truth.sum())
-    assert seg_f1(maps, masks, threshold=2.0) == pytest.approx(expected)

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-from helpers.literal_metrics import SCORE_STYLES, literal_spro, random_test_set, regions_of
+from helpers.literal_metrics import SCORE_STYLES, random_test_set, regions_of
 
 from cfa_lab.bench.literal_pro import literal_aupro
-from cfa_lab.errors import UserError
 from cfa_lab.metrics.pixels import split_pixels
 from cfa_lab.metrics.ranking import rank
-from cfa_lab.metrics.regions import Defect, aupro, region_areas, saturation_area, spro
+from cfa_lab.metrics.regions import aupro, region_areas
 
 LIMITS = (0.05, 0.3, 0.77, 1.0)
 
@@ -56,51 +55,3 @@ def test_a_small_region_counts_as_much_as_a_large_one() -> None:
     score_map = np.where(mask, 1.0, 0.0)
     score_map[9, 9] = -1.0  # the small one is found last
     assert aupro_of([score_map], [mask], 0.3) == pytest.approx(0.5)
-
-
-def random_defects(
-    rng: np.random.Generator, shape: tuple[int, int], count: int
-) -> list[tuple[np.ndarray, int]]:
-    defects = []
-    for _ in range(count):
-        mask = rng.random(shape) < 0.3
-        mask[0, 0] = True  # all defects overlap there
-        defects.append((mask, int(rng.integers(1, mask.sum() + 1))))
-    return defects
-
-
-@pytest.mark.parametrize("style", ["smooth", "ties", "constant"])
-def test_spro_equals_the_literal_version(style: str) -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(10):
-        maps = [SCORE_STYLES[style](rng, (5, 6)) for _ in range(3)]
-        defects = [random_defects(rng, (5, 6), count) for count in (0, 1, 3)]
-        given = [[Defect(mask, area) for mask, area in found] for found in defects]
-        values = spro(maps, given, limits=LIMITS)
-        for limit in LIMITS:
-            assert values[limit] == pytest.approx(literal_spro(maps, defects, limit), abs=1e-12)
-
-
-def test_spro_is_aupro_when_nothing_saturates() -> None:
-    maps, masks = random_test_set(np.random.default_rng(3), "smooth")
-    defects = [[Defect(r, int(r.sum())) for r in regions_of(mask)] for mask in masks]
-    assert spro(maps, defects, limits=[0.3])[0.3] == pytest.approx(aupro_of(maps, masks, 0.3))
-
-
-def test_spro_without_defects_is_undefined() -> None:
-    assert np.isnan(spro([np.zeros((2, 2))], [[]], limits=[0.3])[0.3])
-
-
-def test_saturation_areas_follow_locos_configuration() -> None:
-    assert saturation_area(100, threshold=30, relative=False) == 30
-    assert saturation_area(20, threshold=30, relative=False) == 20
-    assert saturation_area(99, threshold=0.5, relative=True) == 49
-    assert saturation_area(1, threshold=0.5, relative=True) == 1
-
-
-def test_spro_refuses_masks_and_areas_that_do_not_fit() -> None:
-    score_map, mask = np.zeros((2, 2)), np.array([[True, False]])
-    with pytest.raises(UserError, match="image 0 is \\(1, 2\\)"):
-        spro([score_map], [[Defect(mask, 1)]], limits=[0.3])
-    with pytest.raises(UserError, match="saturation area 2"):
-        spro([mask * 1.0], [[Defect(mask, 2)]], limits=[0.3])

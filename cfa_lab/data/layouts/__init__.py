@@ -63,6 +63,8 @@ def read_samples(
         drawn=listing.drawn,
         mask_above=listing.mask_above,
         unused_masks=listing.unused_masks,
+        measures=LAYOUTS[layout].measures,
+        saturation=listing.saturation,
     )
 
 

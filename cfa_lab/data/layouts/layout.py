@@ -1,10 +1,11 @@
 """What a folder layout is: two pure functions of a folder."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cfa_lab.data.samples import Sample
+from cfa_lab.data.saturation import Saturation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Listing:
     drawn: bool = False
     mask_above: int = 0
     unused_masks: tuple[str, ...] = ()
+    saturation: Mapping[int, Saturation] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class Layout:
     the images of one of them and raises `UserError` for what is wrong inside it; `matches(root,
     options)` tells whether a folder has this layout, for `auto`. All look at names and index files
     only; the two Kolektor sets keep their labels in mask files and have those opened. `structure`
-    and `source` are phrases for the message that a missing root gets.
+    and `source` are phrases for the message that a missing root gets; `measures` names what the
+    authors of these data measure besides (`SampleTable`).
     """
 
     categories: Callable[[Path, Options], list[str]]
@@ -55,3 +58,4 @@ class Layout:
     matches: Callable[[Path, Options], bool]
     structure: str
     source: str
+    measures: tuple[str, ...] = ()

@@ -1,10 +1,12 @@
 """MVTec's data sets and those that share their tree: AD, AD 2, LOCO, MPDD, BTAD."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from cfa_lab.data.layouts.folders import folder_names
-from cfa_lab.data.layouts.layout import Layout, Options
+from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.tree import Tree
+from cfa_lab.data.saturation import read_saturation
 
 LOGICAL, STRUCTURAL = "logical_anomalies", "structural_anomalies"
 MPDD_CATEGORIES = {
@@ -35,6 +37,11 @@ def _is_loco(root: Path, options: Options) -> bool:
     )
 
 
+def _loco_listing(root: Path, category: str, options: Options) -> Listing:
+    found = LOCO.listing(root, category, options)
+    return replace(found, saturation=read_saturation(root / category))
+
+
 def _is_mpdd(root: Path, options: Options) -> bool:
     found = {*PLAIN.categories(root)}
     return bool(found) and found <= MPDD_CATEGORIES and PLAIN.matches(root)
@@ -61,14 +68,16 @@ MVTEC_AD2 = Layout(
     structure="<category>/train/good, <category>/validation/good, <category>/test_public/{good,bad}"
     ", <category>/test_public/ground_truth/bad",
     source="MVTec AD 2 is on MVTec's own website, free for research",
+    measures=("seg_f1",),
 )
 MVTEC_LOCO = Layout(
     categories=LOCO.categories,
-    listing=LOCO.listing,
+    listing=_loco_listing,
     matches=_is_loco,
     structure="<category>/train/good, <category>/validation/good, <category>/test/<kind>, "
     "<category>/ground_truth/<kind>/<image>/<number>.png",
     source="MVTec LOCO AD is on MVTec's own website, free for research",
+    measures=("spro",),
 )
 BTAD = Layout(
     categories=BTAD_TREE.categories,

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
+from cfa_lab.data import saturation
 from cfa_lab.data.toy.render import DEFECTS, render
 from cfa_lab.errors import UserError
 
@@ -137,8 +138,16 @@ def _mvtec_loco(pen: Pen, category: str, items: list[Item]) -> None:
             if mask.any():
                 place = f"{category}/ground_truth/{kind}/{name}"
                 pen.mask(f"{place}/{part:03}.png", mask, value)
-    config = [{"defect_name": "part", "pixel_value": 255, "saturation_threshold": 1.0}]
-    pen.text(f"{category}/defects_config.json", json.dumps(config))
+    config = [
+        {
+            "defect_name": name,
+            "pixel_value": value,
+            "saturation_threshold": threshold,
+            "relative_saturation": isinstance(threshold, float),
+        }
+        for name, value, threshold in (("edge", 255, 4), ("body", 254, 0.5))
+    ]
+    pen.text(f"{category}/{saturation.FILE}", json.dumps(config))
 
 
 def _visa(pen: Pen, category: str, items: list[Item]) -> None:
