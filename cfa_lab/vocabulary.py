@@ -35,8 +35,11 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Initialisation = Literal["default", "he", "orthogonal", "identity"]
 INITIALISATIONS: tuple[Initialisation, ...] = get_args(Initialisation)
 
-BankKind = Literal["mean", "ema", "sample"]
+BankKind = Literal["mean", "ema", "sample", "coreset", "both"]
 BANK_KINDS: tuple[BankKind, ...] = get_args(BankKind)
+
+OptimizerName = Literal["adamw", "closed_form"]
+OPTIMIZER_NAMES: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
 Negatives = Literal["after_k", "from_j"]
 NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
@@ -125,6 +128,7 @@ BOUNDS = {
     "features.max_gb": POSITIVE,
     "features.memory_gb": AMOUNT,
     "descriptor.gamma_d": COUNT,
+    "memory_bank.entries": COUNT,
     "memory_bank.gamma_c": COUNT,
     "memory_bank.beta": Bounds(0, 1),
     "loss.K": COUNT,
@@ -132,6 +136,7 @@ BOUNDS = {
     "loss.r": AMOUNT,
     "loss.alpha": AMOUNT,
     "loss.nu": POSITIVE,
+    "optimizer.time": AMOUNT,
     "optimizer.lr": POSITIVE,
     "optimizer.weight_decay": AMOUNT,
     "trainer.epochs": COUNT_OR_NONE,

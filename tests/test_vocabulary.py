@@ -27,7 +27,7 @@ from cfa_lab.method.memory_bank import bank_maker
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.metrics.thresholds import fit_threshold
 from cfa_lab.tracking import WandbTracker
-from cfa_lab.training.loop import train
+from cfa_lab.training.parts import make_step
 from cfa_lab.vocabulary import BOUNDS, Bounds
 
 PACKAGE = Path(cfa_lab.__file__).parent
@@ -71,9 +71,9 @@ def _threshold(**values: Any) -> Any:
     return fit_threshold(np.arange(9.0), **values)
 
 
-def _train(word: str) -> Any:
+def _step(word: str) -> Any:
     unused: Any = None
-    return train(unused, [], epochs=[], loss=unused, precision=word, observer=unused)
+    return make_step(unused, unused, unused, unused, precision=word)
 
 
 def _activation(word: Any) -> Any:
@@ -104,7 +104,11 @@ ENTRIES: dict[str, tuple[str, list[Callable[[Any], Any]]]] = {
     "image.interpolation": ("INTERPOLATIONS", [lambda word: _geometry(interpolation=word)]),
     "features.dtype": ("DTYPES", [lambda word: _extractor(dtype=word)]),
     "features.precision": ("PRECISIONS", [lambda word: _extractor(precision=word)]),
-    "trainer.precision": ("PRECISIONS", [_train]),
+    "optimizer.name": (
+        "OPTIMIZER_NAMES",
+        [lambda word: replace(load_settings("lab").optimizer, name=word)],
+    ),
+    "trainer.precision": ("PRECISIONS", [_step]),
     "descriptor.init": ("INITIALISATIONS", [_descriptor]),
     "memory_bank.kind": ("BANK_KINDS", [lambda word: _bank(kind=word)]),
     "loss.negatives": ("NEGATIVES", [lambda word: _loss(negatives=word)]),
@@ -158,7 +162,7 @@ def test_the_library_refuses_another_word(key: str, call: Callable[[Any], Any], 
     assert str(caught.value) == f"{key} is {wrong!r}; allowed: {allowed}"
 
 
-@pytest.mark.parametrize("key, call", [c for c in CALLS if c.values[1] not in (_tracker, _train)])
+@pytest.mark.parametrize("key, call", [c for c in CALLS if c.values[1] not in (_tracker, _step)])
 def test_the_library_takes_every_word_of_the_list(key: str, call: Callable[[Any], Any]):
     for word in WORDS[ENTRIES[key][0]]:
         call(word)

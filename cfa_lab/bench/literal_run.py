@@ -24,7 +24,7 @@ from cfa_lab.data.images import load_image, load_mask
 from cfa_lab.data.layouts import read_samples
 from cfa_lab.features.networks import make_network
 from cfa_lab.method.backbone import Architecture, Backbone
-from cfa_lab.training.loop import BANK_EPOCH, seeded_batches
+from cfa_lab.training.order import BANK_EPOCH, seeded_batches
 from cfa_lab.training.parts import make_descriptor
 
 BATCH_SIZE = 4

@@ -15,7 +15,7 @@ from cfa_lab.bench.report import largest_difference, new_parser, ratio_to, show
 from cfa_lab.config import load_settings
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.training.fit import fit_pyramid
-from cfa_lab.training.loop import Observer
+from cfa_lab.training.state import Observer
 from cfa_lab.vocabulary import PRECISIONS
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50": (256, 512, 1024)}

@@ -42,6 +42,7 @@ class Config(Settings):
     tracker: TrackerSettings = MISSING
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         within("seed", self.seed)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UserError(f"device is {self.device!r}; allowed: auto, cpu, cuda, cuda:<number>")

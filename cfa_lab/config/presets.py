@@ -25,7 +25,11 @@ def load_settings(preset: str) -> Settings:
     one_of("preset", preset, PRESETS)
     folder = conf_dir()
     groups = [group.name for group in fields(Settings)]
-    defaults = {group: OmegaConf.load(folder / group / "default.yaml") for group in groups}
+    own: Any = OmegaConf.load(folder / "config.yaml")
+    defaults = {
+        group: OmegaConf.merge(own.get(group, {}), OmegaConf.load(folder / group / "default.yaml"))
+        for group in groups
+    }
     values: Any = OmegaConf.load(folder / "preset" / f"{preset}.yaml")
     chosen = OmegaConf.masked_copy(values, [group for group in groups if group in values])
     merged = OmegaConf.merge(OmegaConf.structured(Settings), defaults, chosen)

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from cfa_lab.errors import UserError
 from cfa_lab.vocabulary import (
     ALPHA_SIGNS,
     BANK_KINDS,
     BORDERS,
     INITIALISATIONS,
     NEGATIVES,
+    OPTIMIZER_NAMES,
     PRECISIONS,
     REDUCERS,
     WEIGHTINGS,
@@ -42,7 +44,11 @@ class MemoryBankSettings:
 
     kind: str = MISSING
     """`mean`: mean map (authors' code); `ema`: first image, then average of matches (paper);
-    `sample`: at each position the patch of a training image drawn at random (ours)."""
+    `sample`: at each position the patch of a training image drawn at random; `coreset`: patches as
+    the fitted descriptor gives them, far from each other (greedy k-centre); `both`: the mean map
+    and a coreset together (the last three ours)."""
+    entries: int | None = MISSING
+    """Entries of a `coreset`; null takes as many as the mean map has."""
     gamma_c: int = MISSING
     """Divisor of the number of entries, by K-means."""
     beta: float = MISSING
@@ -53,6 +59,7 @@ class MemoryBankSettings:
 
     def __post_init__(self) -> None:
         one_of("memory_bank.kind", self.kind, BANK_KINDS)
+        none_or_within("memory_bank.entries", self.entries)
         within("memory_bank.gamma_c", self.gamma_c)
         within("memory_bank.beta", self.beta)
 
@@ -92,8 +99,15 @@ class LossSettings:
 
 @dataclass(kw_only=True)
 class OptimizerSettings:
-    """AdamW over the descriptor and, where learned, the radius."""
+    """How the descriptor is fitted."""
 
+    name: str = MISSING
+    """`adamw`: by steps over epochs, the radius too where it is learned; `closed_form`: solved for
+    in one pass (ours), in which lr, weight_decay, amsgrad and the trainer's epochs (above 0),
+    batch_size, drop_last and precision have no part."""
+    time: float = MISSING
+    """How long `closed_form` descends: 0 leaves the features as they are, a large one gives least
+    squares. Standardised features' mean square loss is halved in about a unit."""
     lr: float = MISSING
     """Learning rate."""
     weight_decay: float = MISSING
@@ -101,6 +115,8 @@ class OptimizerSettings:
     amsgrad: bool = MISSING
 
     def __post_init__(self) -> None:
+        one_of("optimizer.name", self.name, OPTIMIZER_NAMES)
+        within("optimizer.time", self.time)
         within("optimizer.lr", self.lr)
         within("optimizer.weight_decay", self.weight_decay)
 
@@ -165,7 +181,34 @@ class Settings:
     trainer: TrainerSettings = MISSING
     scoring: ScoringSettings = MISSING
 
+    def __post_init__(self) -> None:
+        if self.optimizer.name == "closed_form":
+            refuse_what_cannot_be_solved(self.loss)
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that the history will have: a solution is one."""
+        solved = self.optimizer.name == "closed_form"
+        return min(1, self.trainer.epochs) if solved else self.trainer.epochs
+
     @property
     def num_score_neighbours(self) -> int:
         """Neighbours that scoring looks at."""
         return self.loss.K if self.scoring.num_neighbours is None else self.scoring.num_neighbours
+
+
+def refuse_what_cannot_be_solved(loss: LossSettings) -> None:
+    """Raise UserError where the loss is no sum of squares of attracted pairs alone."""
+    cause = None
+    if loss.learnable_radius:
+        cause = "loss.learnable_radius=true has no closed form; set it to false"
+    elif not loss.squared:
+        cause = "loss.squared=false has no closed form; set it to true"
+    elif loss.J and (loss.alpha_sign == "plus" or loss.r**2 > loss.alpha):
+        cause = (
+            f"repulsion acts with loss.J={loss.J} loss.r={loss.r:g} loss.alpha={loss.alpha:g} "
+            f"loss.alpha_sign={loss.alpha_sign} and has no closed form; "
+            "set loss.J=0 or lower loss.r"
+        )
+    if cause:
+        raise UserError(f"optimizer=closed_form: {cause}, or choose optimizer=adamw")

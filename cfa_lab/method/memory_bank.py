@@ -15,6 +15,9 @@ from cfa_lab.method.filter import BLOCK_ELEMENTS
 from cfa_lab.method.pyramid import Pyramid
 from cfa_lab.vocabulary import BANK_KINDS, BankKind, no_other, one_of, within
 
+AFTER_FITTING: tuple[BankKind, ...] = ("coreset", "both")
+"""Kinds that the fitted descriptor makes or completes."""
+
 BankMaker = Callable[[Descriptor], Tensor]
 """Makes the bank (m, d) that a descriptor gives."""
 
@@ -138,14 +141,16 @@ def bank_maker(
     gamma_c: int,
     seed: int,
 ) -> BankMaker:
-    """How banks of a kind are made: `mean` (authors' code), `ema` (paper) or `sample` (ours).
+    """How the bank that a descriptor is fitted to is made, for each kind of bank.
 
-    `batches` starts a pass over the training images; `mean` makes one, others one for each bank.
+    `mean` (authors' code), `ema` (paper), `sample` (ours); for `coreset` and `both`, which need the
+    fitted descriptor, it is the mean map. `batches` starts a pass over the training images; `mean`
+    makes one, others one for each bank.
     """
     word: BankKind = one_of("memory_bank.kind", kind, BANK_KINDS)
     within("memory_bank.beta", beta)
     within("memory_bank.gamma_c", gamma_c)
-    if word == "mean":
+    if word in ("mean", "coreset", "both"):
         mean = mean_pyramid(batches())
 
         def describe_mean(descriptor: Descriptor) -> Tensor:

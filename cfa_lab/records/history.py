@@ -23,6 +23,10 @@ HISTORY_COLUMNS = (
     "train/active_attraction",
     "train/active_repulsion",
 )
+ATTRACTION_AFTER = "train/attraction_after"
+SOLVED_COLUMNS = (*HISTORY_COLUMNS, ATTRACTION_AFTER)
+"""Of a descriptor that was solved for: one step, its attraction before and after it."""
+
 KINDS = {"epoch": int, "step": int}
 """All other columns are float."""
 
@@ -30,15 +34,19 @@ NUM_POINTS = 40
 """Rows of a trace."""
 
 Row = dict[str, float]
-"""One step, keyed by `HISTORY_COLUMNS`; epoch and step are int."""
+"""One step, keyed by the columns; epoch and step are int."""
 Trace = dict[str, list[float]]
 """Column -> its values at the kept steps; `step` among them."""
 
 
-def write_history(folder: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+def write_history(
+    folder: Path,
+    rows: Iterable[Mapping[str, object]],
+    columns: Sequence[str] = HISTORY_COLUMNS,
+) -> Path:
     """Write a run's history, complete or not at all; returns the file, to which lines are added."""
     path = folder / names.HISTORY
-    write_csv(path, HISTORY_COLUMNS, rows)
+    write_csv(path, columns, rows)
     return path
 
 
@@ -48,7 +56,7 @@ def read_history(folder: Path) -> list[Row]:
     Raises `UserError` where the columns are not those of this version or a line is damaged.
     """
     try:
-        return [dict(zip(HISTORY_COLUMNS, values, strict=True)) for values in _steps(folder)]
+        return list(_steps(folder))
     except FileNotFoundError:
         return []
 
@@ -62,8 +70,7 @@ def read_trace(folder: Path) -> Trace:
         rows = list(_steps(folder, most=NUM_POINTS, skip_damaged=True))
     except (OSError, ValueError):
         return {}
-    columns = [list(map(float, column)) for column in zip(*rows, strict=True)]
-    return dict(zip(HISTORY_COLUMNS, columns, strict=True)) if rows else {}
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
 
 def read_columns(folder: Path, columns: Sequence[str]) -> list[list[float]] | None:
@@ -72,17 +79,17 @@ def read_columns(folder: Path, columns: Sequence[str]) -> list[list[float]] | No
         rows = list(_steps(folder, columns))
     except (OSError, ValueError):
         return None
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+    return [[row[name] for row in rows] for name in columns]
 
 
 def _steps(
     folder: Path,
-    columns: Sequence[str] = HISTORY_COLUMNS,
+    columns: Sequence[str] | None = None,
     *,
     most: int | None = None,
     skip_damaged: bool = False,
-) -> Iterator[list[float]]:
-    """Values of the columns at each step, or at `most` of them.
+) -> Iterator[Row]:
+    """Each step, or `most` of them, by all columns or some that every history has.
 
     Only these are parsed: a study's histories together have millions of lines. Raises OSError,
     UnicodeDecodeError or `UserError`.
@@ -90,7 +97,8 @@ def _steps(
     path = folder / names.HISTORY
     text = path.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines() or [""]
-    if lines[0] != ",".join(HISTORY_COLUMNS):
+    head = tuple(lines[0].split(","))
+    if head not in (HISTORY_COLUMNS, SOLVED_COLUMNS):
         raise UserError(
             f"{path} has the columns '{lines[0]}', but '{','.join(HISTORY_COLUMNS)}' are needed; "
             "start the run anew"
@@ -98,13 +106,13 @@ def _steps(
     chosen = range(1, len(lines))
     if most is not None and most < len(chosen):
         chosen = np.linspace(1, len(lines) - 1, most).round().astype(int)
-    wanted = [(HISTORY_COLUMNS.index(name), KINDS.get(name, float)) for name in columns]
+    wanted = [(name, head.index(name), KINDS.get(name, float)) for name in columns or head]
     for i in chosen:
         cells = lines[i].split(",")
         try:
-            if len(cells) != len(HISTORY_COLUMNS):
+            if len(cells) != len(head):
                 raise ValueError
-            yield [kind(cells[place]) for place, kind in wanted]
+            yield {name: kind(cells[place]) for name, place, kind in wanted}
         except ValueError:
             if not skip_damaged:
                 raise UserError(

@@ -10,6 +10,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.record import write_record
 from cfa_lab.training import checkpoint
+from cfa_lab.training.state import Fit
 
 
 def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
@@ -30,6 +31,17 @@ def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
         checkpoint.remove_state(folder)
         return 0
     return int(position.get("next_step", 0))
+
+
+def begin(folder: Path, fit: Fit, *, fit_key: str, first_step: int) -> None:
+    """Make the folder that of a run on its way: the fit goes on from its state and is saved there.
+
+    Nothing of an earlier run is touched before the state is known to belong to this one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.restore_state(folder, fit, fit_key=fit_key)
+    checkpoint.save_state(folder, fit, fit_key=fit_key)  # now it can be resumed
+    clear_results(folder, first_step=first_step)
 
 
 def clear_results(folder: Path, *, first_step: int) -> None:

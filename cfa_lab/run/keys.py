@@ -12,7 +12,7 @@ from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.identity import image_hash
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Raised whenever a number could change for the same configuration; part of every run key."""
 
 

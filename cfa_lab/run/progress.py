@@ -6,7 +6,9 @@ import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from cfa_lab.records.history import Row
+from cfa_lab.records.history import ATTRACTION_AFTER, Row
+from cfa_lab.training.order import epoch_order
+from cfa_lab.training.state import Fit
 
 log = logging.getLogger(__name__)
 
@@ -15,13 +17,23 @@ QUIET_SECONDS = 15.0
 
 
 class TrainingProgress(AbstractContextManager["TrainingProgress"]):
-    """Shows loss, radius and time left of a training of `num_steps` steps."""
+    """Shows how far a training of `total` steps, or images where it is one pass, has come."""
 
-    def __init__(self, num_steps: int, *, first_step: int = 0):
-        self.num_steps = num_steps
-        self.first_step = first_step
+    def __init__(self, total: int, unit: str, *, done: int = 0):
+        self.total = total
+        self.unit = unit
+        self.begun_at = done
         self._bar = None
         self._began = self._spoke = time.monotonic()
+
+    @classmethod
+    def of(cls, fit: Fit) -> "TrainingProgress":
+        """The progress of a fit from where it stands."""
+        num_images = len(fit.levels[0])
+        if fit.optimizer is None:
+            return cls(num_images, "image", done=fit.next_image)
+        per_epoch = len(epoch_order(fit.settings, num_images, seed=fit.seed, epoch=0))
+        return cls(fit.settings.trainer.epochs * per_epoch, "step", done=fit.next_step)
 
     def __enter__(self) -> "TrainingProgress":
         self._began = self._spoke = time.monotonic()
@@ -32,15 +44,14 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
             self._bar = Progress(
                 TextColumn("training"),
                 BarColumn(),
-                TextColumn("{task.completed}/{task.total}  loss {task.fields[loss]:.4g}"),
-                TextColumn("r {task.fields[radius]:.3g}"),
+                TextColumn("{task.completed}/{task.total}  {task.fields[state]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
             self._task = self._bar.add_task(
-                "training", total=self.num_steps, completed=self.first_step, loss=0.0, radius=0.0
+                "training", total=self.total, completed=self.begun_at, state=""
             )
         return self
 
@@ -54,17 +65,23 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
             self._bar.stop()
 
     def step(self, row: Row) -> None:
-        """Take note of a finished step."""
-        done = int(row["step"]) + 1
-        loss, radius = row["train/loss"], row["train/radius"]
+        """Take note of a finished step, or of a solution."""
+        if (after := row.get(ATTRACTION_AFTER)) is not None:
+            log.info("solved: attraction %.4g -> %.4g", row["train/attraction"], after)
+        else:
+            state = f"loss {row['train/loss']:.4g}  r {row['train/radius']:.3g}"
+            self._show(int(row["step"]) + 1, state)
+
+    def image(self, done: int) -> None:
+        """Take note of an image that a solution is made from."""
+        self._show(done, "")
+
+    def _show(self, done: int, state: str) -> None:
         if self._bar:
-            self._bar.update(self._task, completed=done, loss=loss, radius=radius)
+            self._bar.update(self._task, completed=done, state=state)
             return
         now = time.monotonic()
-        if now - self._spoke >= QUIET_SECONDS or done == self.num_steps:
+        if now - self._spoke >= QUIET_SECONDS or (done == self.total and state):
             self._spoke = now
-            rate = (now - self._began) / (done - self.first_step)
-            log.info(
-                "step %d/%d  loss %.4g  r %.3g  %.0f s left",
-                *(done, self.num_steps, loss, radius, rate * (self.num_steps - done)),
-            )
+            left = (now - self._began) / (done - self.begun_at) * (self.total - done)
+            log.info("%s %d/%d  %s  %.0f s left", self.unit, done, self.total, state, left)

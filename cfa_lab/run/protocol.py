@@ -8,7 +8,7 @@ from cfa_lab.data.tiles import Source, Tile
 from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.method.detector import Detector
 from cfa_lab.run.prepare import Preparation
-from cfa_lab.training.loop import BANK_EPOCH, seeded_batches
+from cfa_lab.training.order import bank_order
 
 
 def protocol_of(
@@ -49,15 +49,9 @@ def protocol_of(
 
 def _left_out_of_bank(config: Config, prepared: Preparation) -> list[str]:
     """Training images, or tiles, that dropping the last batch kept out of the memory bank."""
-    table, trainer = prepared.table, config.trainer
+    table = prepared.table
     sources = prepared.extractor.sources([table.absolute(s.path) for s in table.train])
-    batches = seeded_batches(
-        len(sources),
-        trainer.batch_size,
-        drop_last=trainer.drop_last,
-        seed=config.seed,
-        epoch=BANK_EPOCH,
-    )
+    batches = bank_order(config, len(sources), seed=config.seed)
     used = {int(i) for batch in batches for i in batch}
     return [_source_name(s, table.root) for i, s in enumerate(sources) if i not in used]
 

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -17,26 +17,22 @@ from cfa_lab.evaluation.evaluate import (
     set_thresholds,
 )
 from cfa_lab.method.detector import Detector
-from cfa_lab.method.pyramid import StoredLevel
 from cfa_lab.records.environment import environment
-from cfa_lab.records.history import Row, read_evaluations
+from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
-from cfa_lab.run.begin import clear_results, first_step, recorded_failure
+from cfa_lab.run.begin import begin, first_step, recorded_failure
 from cfa_lab.run.outputs import diagnose, make_outcome, write_results
 from cfa_lab.run.prepare import Preparation, prepare, seen_in_training
 from cfa_lab.run.progress import TrainingProgress
 from cfa_lab.run.protocol import protocol_of
 from cfa_lab.run.trackers import make_tracker, shown_to_sweep
+from cfa_lab.run.watch import Watch
 from cfa_lab.tracking import HistoryFile, Trackers
 from cfa_lab.training import checkpoint
-from cfa_lab.training.fit import fit_pyramid
-from cfa_lab.training.loop import Fit, Observer, seeded_batches
-from cfa_lab.training.parts import make_scoring
+from cfa_lab.training.fit import detector_of, new_fit, train
+from cfa_lab.training.state import Fit, Observer
 
 log = logging.getLogger(__name__)
-
-SECONDS_BETWEEN_STATES = 5.0
-"""Least time between two saved states; an interruption costs at most this and one epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +54,8 @@ class Timing:
     def measure(self, part: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        self.seconds[f"time/{part}_seconds"] = time.perf_counter() - began
+        name = f"time/{part}_seconds"
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
 def run(
@@ -94,27 +91,30 @@ def _run(
     step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):
         levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
-    trackers = Trackers(make_tracker(config, folder), HistoryFile(folder, first_step=step))
+    with timing.measure("training"):
+        fit = new_fit(
+            levels,
+            config,
+            pooled=True,
+            seed=config.seed,
+            device=str(prepared.device),
+            dimension_factor=config.backbone.dimension_factor,
+        )
+    begin(folder, fit, fit_key=prepared.fit_key, first_step=step)
     facts = {
         "run_key": prepared.run_key,
         "config": asdict(config),
         "environment": environment(str(prepared.device), prepared.num_threads),
         "timing": timing.seconds,
     }
-    with ExitStack() as begun:
-        begun.enter_context(recorded_failure(folder, facts, has_begun=lambda: trackers.is_open))
-
-        def begin(fit: Fit) -> None:
-            folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.restore_state(folder, fit, fit_key=prepared.fit_key)
-            checkpoint.save_state(folder, fit, fit_key=prepared.fit_key)  # now it can be resumed
-            clear_results(folder, first_step=step)
-            begun.enter_context(trackers)
-            on_begin()
-
+    columns = SOLVED_COLUMNS if fit.optimizer is None else HISTORY_COLUMNS
+    history = HistoryFile(folder, first_step=step, columns=columns)
+    trackers = Trackers(make_tracker(config, folder), history)
+    with recorded_failure(folder, facts, has_begun=lambda: trackers.is_open), trackers:
+        on_begin()
         with timing.measure("training"):
-            detector = _fit(config, prepared, levels, folder, step, trackers, begin)
-        del levels
+            detector = _train(config, prepared, fit, folder, trackers)
+        del levels, fit
         with timing.measure("evaluation"):
             result = _evaluate(config, prepared, detector, last=True)
         seen, outside = seen_in_training(table), result.outside
@@ -146,49 +146,18 @@ def _run(
     return RunResult(folder=folder, evaluation=result, figures=figures)
 
 
-def _fit(
-    config: Config,
-    prepared: Preparation,
-    levels: Sequence[StoredLevel],
-    folder: Path,
-    done_steps: int,
-    trackers: Trackers,
-    begin: Callable[[Fit], None],
+def _train(
+    config: Config, prepared: Preparation, fit: Fit, folder: Path, trackers: Trackers
 ) -> Detector:
-    """Fit with everyone told of each step; states are saved as training goes on."""
-    trainer = config.trainer
-    batches = seeded_batches(
-        len(levels[0]), trainer.batch_size, drop_last=trainer.drop_last, seed=config.seed, epoch=0
-    )
-    progress = TrainingProgress(trainer.epochs * len(batches), first_step=done_steps)
-    saved = time.monotonic()
+    """Train with everyone told of each step; states are saved as training goes on."""
 
-    def step(row: Row) -> None:
-        trackers.log_step(row)
-        progress.step(row)
+    def evaluate_on_the_way(fit: Fit) -> dict[str, float | None]:
+        return _evaluate(config, prepared, detector_of(fit), last=False).tested
 
-    def epoch(fit: Fit) -> None:
-        nonlocal saved
-        last = fit.next_epoch == trainer.epochs
-        if config.evaluation.every and fit.next_epoch % config.evaluation.every == 0 and not last:
-            detector = Detector(fit.descriptor, fit.bank, fit.radius.detach(), make_scoring(config))
-            found = _evaluate(config, prepared, detector, last=False)
-            trackers.log_evaluation(fit.next_epoch - 1, found.tested)
-        if last or time.monotonic() - saved >= SECONDS_BETWEEN_STATES:
-            checkpoint.save_state(folder, fit, fit_key=prepared.fit_key)
-            saved = time.monotonic()
-
-    with progress:
-        detector, _ = fit_pyramid(
-            levels,
-            pooled=True,
-            preset=config,
-            seed=config.seed,
-            device=str(prepared.device),
-            dimension_factor=config.backbone.dimension_factor,
-            observer=Observer(begin=begin, step=step, epoch=epoch),
-        )
-    return detector
+    with TrainingProgress.of(fit) as progress:
+        watch = Watch(config, folder, prepared.fit_key, trackers, progress, evaluate_on_the_way)
+        train(fit, Observer(step=watch.step, image=watch.image, epoch=watch.epoch))
+    return detector_of(fit)
 
 
 def _evaluate(
@@ -222,8 +191,9 @@ def _with_best_epochs(
     config: Config, folder: Path, result: Evaluation, trackers: Trackers
 ) -> Evaluation:
     """Add the last epoch to the curves over epochs, and what the best epochs would have been."""
-    if not config.evaluation.every or not config.trainer.epochs:
+    if not config.evaluation.every or not config.num_epochs:
         return result
-    trackers.log_evaluation(config.trainer.epochs - 1, result.tested)
+    tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    trackers.log_evaluation(config.num_epochs - 1, tested)
     best = best_on_test(read_evaluations(folder))
     return replace(result, oracle=result.oracle | best)

@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -28,8 +28,11 @@ class HistoryFile(Tracker):
     loses none, and numbers are written so that `read_history` returns the same float64.
     """
 
-    def __init__(self, folder: Path, *, first_step: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, first_step: int = 0, columns: Sequence[str] = HISTORY_COLUMNS
+    ) -> None:
         self.folder = folder
+        self.columns = columns
         self.first_step = first_step
         self._evaluations: dict[int, Mapping[str, object]] = {}
 
@@ -37,7 +40,7 @@ class HistoryFile(Tracker):
         self.folder.mkdir(parents=True, exist_ok=True)
         history = self._history_before_first_step()
         last_epoch = history[-1]["epoch"] if history else -1
-        path = write_history(self.folder, history)
+        path = write_history(self.folder, history, self.columns)
         self._file = path.open("a", encoding="utf-8", newline="", buffering=1)
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._keep_evaluations(last_epoch)
@@ -52,7 +55,7 @@ class HistoryFile(Tracker):
         self._file.close()
 
     def log_step(self, row: Mapping[str, float]) -> None:
-        epoch, step, *terms = (row[column] for column in HISTORY_COLUMNS)
+        epoch, step, *terms = (row[column] for column in self.columns)
         self._writer.writerow([int(epoch), int(step), *map(float, terms)])
 
     def log_evaluation(self, epoch: int, metrics: Mapping[str, float | None]) -> None:

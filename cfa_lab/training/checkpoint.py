@@ -1,7 +1,7 @@
 """Files that hold a model, or a fit that is not finished. None of them can run code when read."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
 from cfa_lab.files import replacing, write_atomically
 from cfa_lab.method.backbone import Architecture
+from cfa_lab.method.closed_form import Sums
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.records import names
-from cfa_lab.training.loop import Fit
+from cfa_lab.training.state import Fit
 
+POSITION = ("next_epoch", "next_step", "next_image")
 OPTIMIZER_SLOTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
 
 
@@ -69,17 +71,19 @@ def load_detector(folder: Path) -> Detector:
 
 def save_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
     """Write a fit's state, all in one file so that it is whole or absent."""
-    parameters = fit.optimizer.param_groups[0]["params"]
     tensors = {
         "weight": fit.descriptor.weight.detach(),
         "bias": fit.descriptor.bias.detach(),
         "radius": fit.radius.detach(),
         "bank": fit.bank,
     }
-    for i, parameter in enumerate(parameters):
-        for slot, value in fit.optimizer.state[parameter].items():
-            tensors[f"optimizer.{i}.{slot}"] = value
-    position = {"next_epoch": str(fit.next_epoch), "next_step": str(fit.next_step)}
+    if fit.optimizer is not None:
+        for i, parameter in enumerate(fit.optimizer.param_groups[0]["params"]):
+            for slot, value in fit.optimizer.state[parameter].items():
+                tensors[f"optimizer.{i}.{slot}"] = value
+    if fit.sums is not None:
+        tensors |= {f"sums.{name}": value for name, value in vars(fit.sums).items()}
+    position = {name: str(getattr(fit, name)) for name in POSITION}
     _save_tensors(folder / names.STATE, tensors, position | {"fit_key": fit_key})
 
 
@@ -102,16 +106,21 @@ def restore_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
         fit.descriptor.bias.copy_(tensors["bias"])
         fit.radius.copy_(tensors["radius"])
         fit.bank.copy_(tensors["bank"])
-    for i, parameter in enumerate(fit.optimizer.param_groups[0]["params"]):
-        for slot in OPTIMIZER_SLOTS:
-            if (value := tensors.get(f"optimizer.{i}.{slot}")) is not None:
-                moved = value if slot == "step" else value.to(parameter.device)
-                fit.optimizer.state[parameter][slot] = moved
-    fit.next_epoch, fit.next_step = int(position["next_epoch"]), int(position["next_step"])
+    if fit.optimizer is not None:
+        for i, parameter in enumerate(fit.optimizer.param_groups[0]["params"]):
+            for slot in OPTIMIZER_SLOTS:
+                if (value := tensors.get(f"optimizer.{i}.{slot}")) is not None:
+                    moved = value if slot == "step" else value.to(parameter.device)
+                    fit.optimizer.state[parameter][slot] = moved
+    if "sums.shift" in tensors:
+        parts = [field.name for field in fields(Sums)]
+        fit.sums = Sums(**{name: tensors[f"sums.{name}"].to(fit.bank.device) for name in parts})
+    for name in POSITION:
+        setattr(fit, name, int(position[name]))
 
 
 def state_position(folder: Path) -> dict[str, str]:
-    """`next_epoch`, `next_step` and `fit_key` of a saved state; empty where there is none."""
+    """`POSITION` and `fit_key` of a saved state; empty where there is none."""
     path = folder / names.STATE
     if not path.is_file():
         return {}
@@ -120,7 +129,7 @@ def state_position(folder: Path) -> dict[str, str]:
             position = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}); start a new run without resume=") from error
-    if not {"next_epoch", "next_step", "fit_key"} <= position.keys():
+    if not {*POSITION, "fit_key"} <= position.keys():
         raise UserError(f"{path} is no state of a run; start a new run without resume=")
     return position
 

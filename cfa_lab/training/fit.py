@@ -1,35 +1,26 @@
-"""`fit_pyramid`: from backbone maps to a fitted detector, for command line and library alike."""
+"""From backbone maps to a fitted detector, for command line and library alike."""
 
-import operator
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cfa_lab.config import Settings, load_settings
 from cfa_lab.errors import UserError
+from cfa_lab.method.coreset import coreset_bank
+from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
-from cfa_lab.method.memory_bank import bank_maker
-from cfa_lab.method.pyramid import StoredLevel, pool, select, take
-from cfa_lab.training.loop import (
-    BANK_EPOCH,
-    Batches,
-    Fit,
-    Observer,
-    Row,
-    seeded_batches,
-    train,
-)
+from cfa_lab.method.memory_bank import AFTER_FITTING, BankMaker, bank_maker
+from cfa_lab.method.pyramid import StoredLevel, take
+from cfa_lab.records.history import Row
+from cfa_lab.training.inputs import checked_levels, indices, pool_all, whole, with_values
+from cfa_lab.training.loop import descend
+from cfa_lab.training.order import Batches, bank_order, epoch_order
 from cfa_lab.training.parts import make_descriptor, make_loss, make_optimizer, make_scoring
-
-POOL_BATCH = 16
-
-COUNTS = ("K", "J", "gamma_c", "gamma_d", "epochs", "batch_size")
-"""Settings that have to be whole numbers, of those that `fit_pyramid` takes."""
+from cfa_lab.training.solve import solve_fit
+from cfa_lab.training.state import Fit, Observer
 
 
 def fit_pyramid(
@@ -59,16 +50,11 @@ def fit_pyramid(
 ) -> tuple[Detector, list[Row]]:
     """Fit CFA to backbone maps of normal images and return the detector and the training history.
 
-    `levels`: one (n, c_l, h_l, w_l) per backbone level, finest first: tensors, arrays or memory
-    maps; `pooled` says that the 3 x 3 averaging is already in them. Paper symbols left at None come
-    from `preset`, a name or complete settings. `batches` and `bank_batches` are image indices that
-    replace the seeded order (all steps in a row; those that build the bank). The initial weight is
-    (d, sum of c_l + 2) and its bias (d,). `dimension_factor` multiplies the descriptor's dimension
-    before gamma_d divides it. The history has one dict a step, keyed as `history.csv`.
-    Raises UserError for impossible values.
+    Paper symbols left at None come from `preset`, a name or complete settings; all else is as for
+    `new_fit`. The history has one dict a step, keyed as `history.csv`.
     """
     settings = load_settings(preset) if isinstance(preset, str) else preset
-    settings = _with_values(
+    settings = with_values(
         settings,
         loss={"K": K, "J": J, "r": r, "alpha": alpha, "nu": nu},
         optimizer={"lr": lr, "weight_decay": weight_decay},
@@ -76,121 +62,144 @@ def fit_pyramid(
         descriptor={"gamma_d": gamma_d},
         trainer={"epochs": epochs, "batch_size": batch_size},
     )
-    if not 0 <= (seed := _whole("seed", seed)) < 2**32:
-        raise UserError(f"seed is {seed}; allowed: 0 to {2**32 - 1}")
-    dimension_factor = _whole("dimension_factor", dimension_factor)
-    maps = _checked(levels)
-    num_images = len(maps[0])
-    stored = maps if pooled else [_pool_all(level) for level in maps]
-    channels = [level.shape[1] for level in maps]
+    fit = new_fit(
+        levels,
+        settings,
+        pooled=pooled,
+        seed=seed,
+        batches=batches,
+        bank_batches=bank_batches,
+        initial_weight=initial_weight,
+        initial_bias=initial_bias,
+        device=device,
+        dimension_factor=dimension_factor,
+    )
+    history = train(fit, observer or Observer())
+    return detector_of(fit), history
 
+
+def new_fit(
+    levels: Sequence[Any],
+    settings: Settings,
+    *,
+    pooled: bool = False,
+    seed: int = 0,
+    batches: Sequence[Any] | None = None,
+    bank_batches: Sequence[Any] | None = None,
+    initial_weight: Any = None,
+    initial_bias: Any = None,
+    device: str = "cpu",
+    dimension_factor: int = 1,
+) -> Fit:
+    """Everything ready to train, and checked; the memory bank is made.
+
+    `levels`: one (n, c_l, h_l, w_l) per backbone level, finest first: tensors, arrays or memory
+    maps; `pooled` says that the 3 x 3 averaging is already in them. `batches` and `bank_batches`
+    are image indices that replace the seeded order (all steps in a row; those that build the bank).
+    The initial weight is (d, sum of c_l + 2) and its bias (d,). `dimension_factor` multiplies the
+    descriptor's dimension before gamma_d divides it. Raises UserError for impossible values.
+    """
+    if not 0 <= (seed := whole("seed", seed)) < 2**32:
+        raise UserError(f"seed is {seed}; allowed: 0 to {2**32 - 1}")
+    maps = checked_levels(levels)
     descriptor = make_descriptor(
         settings,
-        channels,
-        dimension_factor=dimension_factor,
+        [level.shape[1] for level in maps],
+        dimension_factor=whole("dimension_factor", dimension_factor),
         seed=seed,
         initial_weight=initial_weight,
         initial_bias=initial_bias,
     ).to(device)
-    trainer = settings.trainer
-
-    def order(epoch: int) -> Batches:
-        return seeded_batches(
-            num_images, trainer.batch_size, drop_last=trainer.drop_last, seed=seed, epoch=epoch
-        )
-
-    first = (
-        order(BANK_EPOCH)
-        if bank_batches is None
-        else _indices(bank_batches, "bank_batches", num_images)
-    )
-    make_bank = bank_maker(
-        settings.memory_bank.kind,
-        lambda: (take(stored, index, descriptor.weight) for index in first),
-        beta=settings.memory_bank.beta,
-        gamma_c=settings.memory_bank.gamma_c,
-        seed=seed,
-    )
+    stored = maps if pooled else [pool_all(level) for level in maps]
+    make_bank = _bank_maker(settings, stored, descriptor, bank_batches, seed)
     bank = make_bank(descriptor)
     loss = make_loss(settings, num_entries=len(bank))
-    if settings.num_score_neighbours > len(bank):
+    scored = num_scored_entries(settings, len(bank))
+    if settings.num_score_neighbours > scored:
         raise UserError(
             f"scoring.num_neighbours is {settings.num_score_neighbours}; "
-            f"allowed: 1 to {len(bank)}, the size of the memory bank"
+            f"allowed: 1 to {scored}, the size of the memory bank"
         )
-    if batches is None:
-        plan = (order(epoch) for epoch in range(trainer.epochs))
-    else:
-        steps = _indices(batches, "batches", num_images)
-        length = len(order(0))
-        plan = (steps[start : start + length] for start in range(0, len(steps), length))
-
     radius = nn.Parameter(
         torch.tensor(settings.loss.r, dtype=bank.dtype, device=bank.device),
         requires_grad=settings.loss.learnable_radius,
     )
-    fit = Fit(descriptor, bank, radius, make_optimizer(settings, descriptor, radius))
-    observer = observer or Observer()
-    observer.begin(fit)
-    history = train(
-        fit,
-        stored,
-        epochs=plan,
+    return Fit(
+        settings=settings,
+        seed=seed,
+        levels=stored,
+        epochs=_epochs(settings, len(maps[0]), batches, seed),
         loss=loss,
-        precision=trainer.precision,
-        refresh=make_bank if settings.memory_bank.refresh else None,
-        observer=observer,
+        make_bank=make_bank,
+        descriptor=descriptor,
+        bank=bank,
+        radius=radius,
+        optimizer=make_optimizer(settings, descriptor, radius),
     )
-    detector = Detector(
-        fit.descriptor.requires_grad_(False), fit.bank, fit.radius.detach(), make_scoring(settings)
+
+
+def train(fit: Fit, observer: Observer) -> list[Row]:
+    """Fit the descriptor as `optimizer.name` says, from where the fit stands; its history."""
+    return solve_fit(fit, observer) if fit.optimizer is None else descend(fit, observer)
+
+
+def detector_of(fit: Fit) -> Detector:
+    """The detector that a fit stands for; makes the entries that need the fitted descriptor."""
+    descriptor = Descriptor(
+        fit.descriptor.weight.detach(),
+        fit.descriptor.bias.detach(),
+        channels=fit.descriptor.channels,
+    ).requires_grad_(False)
+    kind, bank = fit.settings.memory_bank.kind, fit.bank
+    if kind in AFTER_FITTING:
+        num_entries = fit.settings.memory_bank.entries or len(bank)
+        chosen = coreset_bank(descriptor, fit.levels, num_entries, seed=fit.seed)
+        bank = chosen if kind == "coreset" else torch.cat([bank, chosen])
+    return Detector(descriptor, bank, fit.radius.detach(), make_scoring(fit.settings))
+
+
+def num_scored_entries(settings: Settings, num_fitted: int) -> int:
+    """Entries that scoring will look at, where the descriptor is fitted to `num_fitted`."""
+    bank = settings.memory_bank
+    if bank.kind not in AFTER_FITTING:
+        return num_fitted
+    return (bank.entries or num_fitted) + (num_fitted if bank.kind == "both" else 0)
+
+
+def _bank_maker(
+    settings: Settings,
+    levels: Sequence[StoredLevel],
+    descriptor: Descriptor,
+    given: Sequence[Any] | None,
+    seed: int,
+) -> BankMaker:
+    """How the bank that the descriptor is fitted to is made, from which images in which order."""
+    values, num_images = settings.memory_bank, len(levels[0])
+    if given is None:
+        batches = bank_order(settings, num_images, seed=seed)
+    else:
+        batches = indices(given, "bank_batches", num_images)
+    return bank_maker(
+        values.kind,
+        lambda: (take(levels, index, descriptor.weight) for index in batches),
+        beta=values.beta,
+        gamma_c=values.gamma_c,
+        seed=seed,
     )
-    return detector, history
 
 
-def _with_values(settings: Settings, **groups: dict[str, Any]) -> Settings:
-    """A copy of settings in which every value given (not None) replaces the group's."""
-    changed = {}
-    for group, values in groups.items():
-        given = {
-            name: _whole(f"{group}.{name}", value) if name in COUNTS else value
-            for name, value in values.items()
-            if value is not None
-        }
-        changed[group] = replace(getattr(settings, group), **given)
-    return replace(settings, **changed)
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UserError(f"{name} is {value!r}; must be a whole number") from None
-
-
-def _checked(levels: Sequence[Any]) -> list[StoredLevel]:
-    """Levels as they are (memory maps stay on disk) or as arrays, after a look at their shapes."""
-    maps = [level if hasattr(level, "shape") else np.asanyarray(level) for level in levels]
-    shapes = [tuple(level.shape) for level in maps]
-    if not maps or any(len(shape) != 4 for shape in shapes):
-        raise UserError(f"levels must be maps (n, c, h, w), one per backbone level; got {shapes}")
-    if len({shape[0] for shape in shapes}) != 1:
-        raise UserError(f"levels disagree on the number of images: {shapes}")
-    if shapes[0][0] == 0:
-        raise UserError("levels hold no image; at least 1 normal image is needed to train")
-    sizes = [shape[2:] for shape in shapes]
-    if any(h < next_h or w < next_w for (h, w), (next_h, next_w) in pairwise(sizes)):
-        raise UserError(f"levels must run from fine to coarse; their sizes are {sizes}")
-    return maps
-
-
-def _pool_all(level: StoredLevel) -> Tensor:
-    """Pool the maps of all images, a few at a time."""
-    starts = range(0, len(level), POOL_BATCH)
-    return torch.cat([pool(select(level, slice(i, i + POOL_BATCH)).float()) for i in starts])
-
-
-def _indices(batches: Sequence[Any], name: str, num_images: int) -> Batches:
-    arrays = [np.asarray(batch, dtype=np.int64) for batch in batches]
-    if any(a.size == 0 or a.min() < 0 or a.max() >= num_images for a in arrays):
-        raise UserError(f"{name} must hold image indices 0 to {num_images - 1} and no empty batch")
-    return arrays
+def _epochs(
+    settings: Settings, num_images: int, given: Sequence[Any] | None, seed: int
+) -> Iterable[Batches]:
+    """The batches of each epoch of steps."""
+    order = partial(epoch_order, settings, num_images, seed=seed)
+    if given is None:
+        return (order(epoch=epoch) for epoch in range(settings.trainer.epochs))
+    if settings.optimizer.name == "closed_form":
+        raise UserError(
+            "batches are steps of optimizer=adamw, but optimizer=closed_form takes every image "
+            "once; leave batches out or choose settings with optimizer=adamw"
+        )
+    steps = indices(given, "batches", num_images)
+    length = len(order(epoch=0))
+    return (steps[start : start + length] for start in range(0, len(steps), length))

@@ -4,14 +4,19 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cfa_lab.config import Settings
 from cfa_lab.errors import UserError
+from cfa_lab.method.cpu.projection import ProjectedBank
+from cfa_lab.method.cpu.step import CpuStep
 from cfa_lab.method.descriptor import Descriptor, new_descriptor
+from cfa_lab.method.gradients import Step
 from cfa_lab.method.loss import HypersphereLoss
+from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.scoring import Scoring
-from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, one_of
+from cfa_lab.method.step import AutogradStep
+from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, PRECISIONS, one_of
 
 
 def make_descriptor(
@@ -79,9 +84,11 @@ def make_loss(settings: Settings, *, num_entries: int) -> HypersphereLoss:
 
 def make_optimizer(
     settings: Settings, descriptor: Descriptor, radius: nn.Parameter
-) -> torch.optim.Optimizer:
-    """AdamW over the descriptor and, where it is learned, the radius."""
+) -> torch.optim.Optimizer | None:
+    """AdamW over the descriptor and, where it is learned, the radius; None for `closed_form`."""
     values = settings.optimizer
+    if values.name == "closed_form":
+        return None
     parameters = [p for p in (descriptor.weight, descriptor.bias, radius) if p.requires_grad]
     return torch.optim.AdamW(
         parameters,
@@ -97,3 +104,18 @@ def make_scoring(settings: Settings) -> Scoring:
     values: dict[str, Any] = asdict(settings.scoring)
     values["num_neighbours"] = settings.num_score_neighbours
     return Scoring(**values)
+
+
+def make_step(
+    descriptor: Descriptor, radius: Tensor, bank: Tensor, loss: HypersphereLoss, *, precision: str
+) -> Step:
+    """The quickest way to differentiate the loss where the bank is.
+
+    Where bf16 products gain, they always propose neighbours; `fast` also describes with them.
+    """
+    fast = one_of("trainer.precision", precision, PRECISIONS) == "fast"
+    if bank.device.type != "cpu":
+        return AutogradStep(descriptor, radius, bank, loss)
+    gains = bank.dtype == torch.float32 and multiplies_faster_in_bf16(bank.device)
+    projected = ProjectedBank(bank, rounded=gains)
+    return CpuStep(descriptor, radius, projected, loss, rounded=gains and fast)

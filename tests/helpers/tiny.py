@@ -71,12 +71,14 @@ TINY_RUN = [
     "backbone.weights=random",
     "image.height=64",
     "image.width=64",
+    "optimizer=adamw",
+    "loss.learnable_radius=true",
     "trainer.epochs=3",
     "trainer.batch_size=2",
     "trainer.num_threads=1",
     "tracker=none",
 ]
-"""Settings of a run on `tiny_root` that takes a second."""
+"""Settings of a run on `tiny_root` that takes a second, trained by steps."""
 
 
 def compose(*overrides: str) -> Config:

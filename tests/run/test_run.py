@@ -20,7 +20,7 @@ from cfa_lab.run import run as run_module
 from cfa_lab.run.prepare import make_extractor, read_table
 from cfa_lab.run.run import run
 from cfa_lab.training.checkpoint import load_detector
-from cfa_lab.training.loop import Fit
+from cfa_lab.training.state import Fit
 
 Configure = Callable[..., Config]
 
@@ -307,12 +307,12 @@ sys.addaudithook(hook)
 import cfa_lab.run.run
 from helpers import tiny
 from pathlib import Path
-train = cfa_lab.run.run.fit_pyramid
+train = cfa_lab.run.run.train
 def fit(*arguments, **values):
     fitted = train(*arguments, **values)
     events.append("TRAINED")
     return fitted
-cfa_lab.run.run.fit_pyramid = fit
+cfa_lab.run.run.train = fit
 config = tiny.compose(*{TINY_RUN!r}, "dataset.root={root}")
 cfa_lab.run.run.run(config, Path({str(tmp_path / "run")!r}))
 trained = events.index("TRAINED")

@@ -98,14 +98,14 @@ def test_a_failed_run_moves_to_the_new_folder_and_goes_on(
     (job,) = plan([tiny_config()], RunIndex(tmp_path))
     assert (job.status, job.missing_ratio) == ("failed", 0)
 
-    fits = []
-    whole = run_module.fit_pyramid
+    histories = []
+    whole = run_module.train
     monkeypatch.setattr(
-        run_module, "fit_pyramid", lambda *a, **k: fits.append(whole(*a, **k)) or fits[-1]
+        run_module, "train", lambda *a: histories.append(whole(*a)) or histories[-1]
     )
     outcome = once(tiny_config(), tmp_path / "again", tmp_path)
     assert outcome.status == "resumed"
-    assert fits[0][1] == []  # nothing was left to train
+    assert histories == [[]]  # nothing was left to train
     assert not (tmp_path / "failed").exists()
     assert record(tmp_path / "again")["metrics"] == record(root / "first")["metrics"]
     assert (tmp_path / "again" / "history.csv").read_bytes() == (

@@ -1,11 +1,11 @@
 import json
-from typing import Any
 
 import pytest
 import torch
 from helpers.tiny import make_pyramid
 
 from cfa_lab import fit_pyramid
+from cfa_lab.config import load_settings
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
 from cfa_lab.method.backbone import Architecture
@@ -16,7 +16,8 @@ from cfa_lab.training.checkpoint import (
     save_state,
     state_position,
 )
-from cfa_lab.training.loop import Fit, Observer
+from cfa_lab.training.fit import detector_of, new_fit, train
+from cfa_lab.training.state import Fit, Observer
 
 ARCHITECTURE = Architecture(model="resnet18", layers=["layer1", "layer2", "layer3"])
 GEOMETRY = Geometry(resize="stretch", height=32, width=24)
@@ -57,11 +58,12 @@ def test_a_damaged_or_missing_model_is_one_clear_line(tmp_path):
         load_detector(tmp_path)
 
 
-@pytest.mark.parametrize("preset", ["official", "paper", "lab"])
+@pytest.mark.parametrize("preset", ["official", "paper", "anomalib"])
 def test_an_interrupted_fit_continues_to_the_same_numbers(tmp_path, preset):
     levels = make_pyramid(6)
-    values: dict[str, Any] = {"preset": preset, "epochs": 5, "batch_size": 2, "lr": 1e-2}
-    whole, history = fit_pyramid(levels, **values)
+    values = load_settings(preset)
+    values.trainer.epochs, values.trainer.batch_size, values.optimizer.lr = 5, 2, 1e-2
+    whole, history = fit_pyramid(levels, preset=values)
 
     def stop_after_two(fit: Fit) -> None:
         if fit.next_epoch == 2:
@@ -69,16 +71,15 @@ def test_an_interrupted_fit_continues_to_the_same_numbers(tmp_path, preset):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_pyramid(levels, observer=Observer(epoch=stop_after_two), **values)
+        fit_pyramid(levels, preset=values, observer=Observer(epoch=stop_after_two))
     assert state_position(tmp_path)["next_epoch"] == "2"
 
-    def restore(fit: Fit) -> None:
-        restore_state(tmp_path, fit, fit_key="k")
-
-    resumed, rest = fit_pyramid(levels, observer=Observer(begin=restore), **values)
+    fit = new_fit(levels, values, pooled=False)
+    restore_state(tmp_path, fit, fit_key="k")
+    rest = train(fit, Observer())
     assert rest == history[len(history) - len(rest) :]
     assert rest[0]["epoch"] == 2
-    assert torch.equal(resumed.score(levels), whole.score(levels))
+    assert torch.equal(detector_of(fit).score(levels), whole.score(levels))
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):
@@ -86,12 +87,9 @@ def test_a_state_of_another_run_is_refused(tmp_path):
         save_state(tmp_path, fit, fit_key="k")
 
     fit_pyramid(make_pyramid(2), epochs=1, observer=Observer(epoch=keep))
+    fit = new_fit(make_pyramid(2), load_settings("official"))
     with pytest.raises(UserError, match="belongs to another run"):
-        fit_pyramid(
-            make_pyramid(2),
-            epochs=2,
-            observer=Observer(begin=lambda fit: restore_state(tmp_path, fit, fit_key="other")),
-        )
+        restore_state(tmp_path, fit, fit_key="other")
 
 
 def test_a_damaged_state_is_one_clear_line(tmp_path):
@@ -99,3 +97,31 @@ def test_a_damaged_state_is_one_clear_line(tmp_path):
     (tmp_path / "state.safetensors").write_bytes(b"no state")
     with pytest.raises(UserError, match="damaged"):
         state_position(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["mean", "ema", "sample", "coreset", "both"])
+@pytest.mark.parametrize("done", [1, 4, 5])
+def test_a_solution_continues_from_any_image_to_the_same_numbers(tmp_path, kind, done):
+    levels = make_pyramid(5)
+    values = load_settings("lab")
+    values.memory_bank.kind = kind
+    whole, history = fit_pyramid(levels, preset=values)
+
+    def stop(fit: Fit) -> None:
+        if fit.next_image == done:
+            save_state(tmp_path, fit, fit_key="k")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_pyramid(levels, preset=values, observer=Observer(image=stop))
+    fit = new_fit(levels, values)
+    restore_state(tmp_path, fit, fit_key="k")
+    assert fit.next_image == done
+    assert train(fit, Observer()) == history
+    assert torch.equal(detector_of(fit).bank, whole.bank)
+    assert torch.equal(detector_of(fit).score(levels), whole.score(levels))
+    save_state(tmp_path, fit, fit_key="k")
+    solved = new_fit(levels, values)
+    restore_state(tmp_path, solved, fit_key="k")
+    assert train(solved, Observer()) == []
+    assert torch.equal(detector_of(solved).bank, whole.bank)

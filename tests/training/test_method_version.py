@@ -37,19 +37,26 @@ PIN = Pin(
 
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "": {},
-    "repelled": {"loss": {"r": 2.0}},
+    "repelled": {"loss": {"r": 2.0}, "optimizer": {"name": "adamw"}},
     "compressed": {"memory_bank": {"gamma_c": 2}, "descriptor": {"gamma_d": 2}},
 }
 """Every preset as it is, with repulsion at work, and with K-means and fewer dimensions."""
 
 UNUSUAL: dict[str, dict[str, dict[str, Any]]] = {
     "refreshed": {
+        "optimizer": {"name": "adamw"},
         "memory_bank": {"refresh": True},
         "descriptor": {"init": "orthogonal", "coordinates": False},
         "loss": {"squared": False, "alpha_sign": "plus", "r": 2.0, "K": 2, "J": 1},
         "scoring": {"reducer": "top_mean", "num_neighbours": 5},
     },
-    "sampled": {"memory_bank": {"kind": "sample"}, "loss": {"J": 0, "learnable_radius": False}},
+    "sampled": {
+        "optimizer": {"name": "adamw"},
+        "memory_bank": {"kind": "sample"},
+        "loss": {"J": 0, "learnable_radius": False},
+    },
+    "coreset": {"memory_bank": {"kind": "coreset", "entries": 20}},
+    "both": {"memory_bank": {"kind": "both"}, "optimizer": {"name": "adamw"}},
 }
 """What no preset has."""
 

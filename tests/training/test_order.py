@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfa_lab.training.loop import seeded_batches
+from cfa_lab.training.order import seeded_batches
 
 
 @given(

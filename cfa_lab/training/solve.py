@@ -1,0 +1,76 @@
+"""The descriptor solved for in one pass over the training images, instead of by epochs of steps."""
+
+import logging
+import math
+
+import torch
+
+from cfa_lab.errors import UserError
+from cfa_lab.method.closed_form import Sums, for_shifted, no_sums, shift_of, shifted, solve, sums_of
+from cfa_lab.method.loss import HypersphereLoss
+from cfa_lab.method.pyramid import take
+from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS, Row
+from cfa_lab.training.order import single_images
+from cfa_lab.training.parts import make_step
+from cfa_lab.training.state import Fit, Observer
+
+log = logging.getLogger(__name__)
+
+
+def solve_fit(fit: Fit, observer: Observer) -> list[Row]:
+    """Solve for the descriptor with `optimizer.time`; returns the one line of the history.
+
+    Goes on after `fit.next_image` images; a fit that is solved already stays as it is. Images are
+    taken one by one in the order they stand in, so nothing depends on seed or batches. Raises
+    UserError where features are not finite.
+    """
+    values = fit.settings
+    if fit.next_epoch or not values.trainer.epochs:
+        return []
+    sums = _sums(fit, observer)
+    before = float(sums.attraction / sums.num_patches)
+    if not (math.isfinite(before) and sums.products.isfinite().all()):
+        raise UserError(
+            f"the descriptor cannot be solved for: the mean attraction is {before}; features may "
+            "hold NaN or infinity (features.dtype=half overflows above 65504: use "
+            "features.dtype=float32)"
+        )
+    solved = solve(sums, fit.descriptor.weight, fit.descriptor.bias, values.optimizer.time)
+    with torch.no_grad():
+        fit.descriptor.weight.copy_(solved.weight)
+        fit.descriptor.bias.copy_(solved.bias)
+    nu = values.loss.nu
+    row: Row = dict.fromkeys(HISTORY_COLUMNS, 0.0) | {
+        "train/loss": before / nu,
+        "train/attraction": before / nu,
+        "train/radius": values.loss.r,
+        "train/active_attraction": 1.0,
+        ATTRACTION_AFTER: solved.attraction / nu,
+    }
+    observer.step(row)
+    if values.memory_bank.refresh:
+        fit.bank = fit.make_bank(fit.descriptor)
+    fit.next_epoch, fit.next_step, fit.sums = 1, 1, None
+    observer.epoch(fit)
+    return [row]
+
+
+def _sums(fit: Fit, observer: Observer) -> Sums:
+    """The sums over all training images, beginning with those that the fit has."""
+    weight = fit.descriptor.weight
+    images = single_images(len(fit.levels[0]))
+    if fit.sums is None:
+        shift = shift_of(take(fit.levels, images[0], weight), fit.descriptor)
+        fit.sums = no_sums(shift, len(weight))
+    sums, shift = fit.sums, fit.sums.shift
+    attraction = HypersphereLoss(K=fit.loss.K, J=0, alpha=0, nu=1)
+    radius = weight.new_zeros(())
+    begun = for_shifted(fit.descriptor, shift)
+    step = make_step(begun, radius, fit.bank, attraction, precision="exact")
+    for image in images[fit.next_image :]:
+        pyramid = shifted(take(fit.levels, image, weight), shift)
+        found = step.gradients(pyramid, [(images[0], 1.0)])
+        sums.add_(sums_of(pyramid, found, shift, with_coordinates=begun.has_coordinates))
+        fit.next_image += 1
+        observer.image(fit)
+    return sums
