@@ -153,7 +153,7 @@ def test_an_interrupted_run_resumes_to_the_same_files(
     """Stopped in the middle of training, and after its end."""
     folder = tmp_path / "run"
     folder.mkdir()
-    monkeypatch.setattr(run_module, "SECONDS_BETWEEN_STATES", 0)
+    monkeypatch.setattr("cfa_lab.run.watch.SECONDS_BETWEEN_STATES", 0)
     save = run_module.checkpoint.save_state
 
     def interrupt(folder: Path, fit: Fit, *, fit_key: str) -> None:
