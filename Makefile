@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install run lint types test test-all build sync clean
+.PHONY: help install hooks run lint types test test-all test-oldest test-pythons build sync clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,12 +18,16 @@ $(READY): pyproject.toml
 
 install: $(READY) ## Make .venv with everything in it
 
+hooks: $(READY) ## Check style before each commit
+	$(BIN)/pre-commit install
+
 run: $(READY) ## Train and score on toy images: no data, account or download needed
 	$(BIN)/python -m cfa_lab experiment=quickstart
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if [ -e .git ]; then SKIP=ruff-check,ruff-format $(BIN)/pre-commit run --all-files; fi
 
 types: $(READY) ## Check types
 	$(BIN)/pyright
@@ -33,6 +37,12 @@ test: lint types ## Style, types and the fast tests
 
 test-all: lint types ## Every test, the slow ones too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
+
+test-oldest: $(READY) ## The fast tests with the oldest dependencies that pyproject.toml allows
+	.ci/elsewhere oldest
+
+test-pythons: $(READY) ## The fast tests on each other supported Python found
+	.ci/elsewhere pythons
 
 build: $(READY) ## Build the wheel
 	$(BIN)/python -m build --wheel

@@ -45,7 +45,7 @@ def test_a_command_that_fails_is_told_by_its_last_line():
 def test_a_process_of_its_own_tells_its_memory():
     total, grown = in_own_process(np.ones, 30_000_000)
     assert total.sum() == 30_000_000
-    assert grown >= 8 * 30_000_000
+    assert grown > 0.9 * 8 * 30_000_000  # less what the process had used before, and given back
 
 
 @pytest.mark.slow

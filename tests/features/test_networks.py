@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,26 @@ def test_a_file_that_holds_no_weights_is_one_line(tmp_path):
     with pytest.raises(UserError, match="do not fit resnet18") as caught:
         make_network("resnet18", weights=str(path))
     assert "\n" not in str(caught.value)
+
+
+class Harmful:
+    """Unpickled, it writes a file: what weights from a stranger must not be able to do."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return self.path.write_text, ("was here",)
+
+
+def test_a_file_of_weights_runs_no_code(tmp_path):
+    path, trace = tmp_path / "weights.pth", tmp_path / "trace"
+    torch.save(
+        {"state_dict": timm.create_model("resnet18").state_dict(), "x": Harmful(trace)}, path
+    )
+    with pytest.raises(UserError, match="do not fit resnet18"):
+        make_network("resnet18", weights=str(path))
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize("weights", ["random", "file"])
