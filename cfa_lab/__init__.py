@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cfa_lab.method.detector import Detector
     from cfa_lab.training.fit import fit_pyramid
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Detector", "__version__", "fit_pyramid"]
 
 

@@ -22,12 +22,6 @@ def test_every_file_composes_and_passes_its_checks(group: str, option: str):
     compose(f"{group}={option}", *more)
 
 
-def test_the_checkout_holds_no_links():
-    """They break where an archive or a file system knows none, and carry folders into a wheel."""
-    folders = [CONF, *(CONF.parent / name for name in ("cfa_lab", "experiments", "sweeps", "docs"))]
-    assert [path for folder in folders for path in folder.rglob("*") if path.is_symlink()] == []
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_hydra_and_library_read_the_same_preset(preset: str):
     composed, settings = compose(f"preset={preset}"), load_settings(preset)
