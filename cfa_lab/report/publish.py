@@ -9,13 +9,14 @@ from statistics import fmean
 
 from cfa_lab.files import write_atomically
 from cfa_lab.records.history import read_epochs, read_trace
+from cfa_lab.report.charts.dots import Dot, DotPanel
 from cfa_lab.report.charts.panels import Line, line_panel
-from cfa_lab.report.charts.svg_files import Dot, DotPanel, dots_svg, lines_svg
+from cfa_lab.report.charts.svg_files import dots_svg, lines_svg
 from cfa_lab.report.collect import RecordedRun, Study
-from cfa_lab.report.comparisons import Comparison, metric_name
+from cfa_lab.report.comparisons import Comparison, means_panel, metric_name
 from cfa_lab.report.page.training import some_runs
 from cfa_lab.report.tables.costs import ROOT_ALPHA, sqrt_alpha, times
-from cfa_lab.report.tables.markdown import MACRO, category_differences, main_metrics
+from cfa_lab.report.tables.markdown import category_differences, main_metrics
 from cfa_lab.report.tables.mvtec import mvtec_tables
 from cfa_lab.report.tables.write import write_tables
 
@@ -63,20 +64,9 @@ def _metrics(study: Study, comparisons: Sequence[Comparison]) -> str:
     labels = study.settings[:MOST_ROWS]
     panels = []
     for found in _main(comparisons):
-        dots = {
-            setting: Dot(
-                mean=row[MACRO].mean,
-                low=row[MACRO].low,
-                high=row[MACRO].high,
-                points=[summary.mean for place, summary in row.items() if place != MACRO],
-            )
-            for setting, row in found.table.items()
-            if MACRO in row and setting in labels
-        }
-        if dots:
-            mark = found.table[found.baseline].get(MACRO)
-            title = metric_name(found.metric)
-            panels.append(DotPanel(title=title, dots=dots, mark=mark.mean if mark else None))
+        panel = means_panel(found, labels)
+        if panel.dots:
+            panels.append(panel)
     title = (
         "Mean over categories and its 95 % interval, percent; small marks are single categories, "
         f"the dashed line is {comparisons[0].baseline}"

@@ -13,7 +13,8 @@ from helpers.synthetic import write_run, write_study
 from safetensors.numpy import save_file
 
 from cfa_lab.report import command as report
-from cfa_lab.report.charts.svg_files import Dot, DotPanel, dots_svg
+from cfa_lab.report.charts.dots import Dot, DotPanel, dot_rows
+from cfa_lab.report.charts.svg_files import dots_svg
 from cfa_lab.report.collect import collect
 from cfa_lab.report.tables.costs import bank_shape, leak, read_training, sqrt_alpha
 from cfa_lab.report.tables.mvtec import CATEGORIES
@@ -188,3 +189,22 @@ def test_mvtecs_categories_make_the_tables_of_a_readme(tmp_path: Path):
 
 def test_a_study_of_other_categories_has_no_such_tables(tmp_path: Path):
     assert "mvtec.md" not in publish(write_study(tmp_path / "runs"))
+
+
+def test_the_page_shows_the_same_dots_as_the_files():
+    dots = {"a": Dot(mean=0.2, low=0.1, high=0.3, points=[0.15, 0.25]), "b <": Dot(mean=0.4)}
+    panel = DotPanel(title="m", dots=dots, mark=0.2)
+    text = dot_rows(["b <", "a"], panel, colours={"a": 0, "b <": 9})
+    drawn = ElementTree.fromstring(text)
+    circles = [e for e in drawn.iter("circle")]
+    assert [e.attrib["class"] for e in circles] == ["dot c0", "dot c1"]
+    assert [e.findtext("title") for e in circles] == ["a: 20.00 [10.00, 30.00]", "b <: 40.00"]
+    places = [float(e.attrib["cx"]) for e in circles]
+    assert float(circles[0].attrib["cy"]) > float(circles[1].attrib["cy"]), "in the rows' order"
+    paths = {
+        kind: [e for e in drawn.iter("path") if e.attrib["class"].startswith(kind)]
+        for kind in ("point", "interval", "mark")
+    }
+    assert [len(found) for found in paths.values()] == [2, 1, 1]
+    assert paths["mark"][0].attrib["d"].startswith(f"M{places[0]:.1f} ")
+    assert dot_rows([], DotPanel(title="m", dots={}), colours={}) == ""

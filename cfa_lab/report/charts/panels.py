@@ -109,45 +109,6 @@ def line_panel(
     return "".join(parts)
 
 
-def dot_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
-    """Means with intervals, one row a setting: `label colour mean low high points`, shares of 1.
-
-    `points` are the means of single categories, drawn small; NaN bounds draw no interval.
-    """
-    values = [v for row in rows for v in (row["mean"], row["low"], row["high"], *row["points"])]
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
-        return ""
-    low, high = span(min(values), max(values))
-
-    def at(value: float) -> str:
-        return f"{(value - low) / (high - low) * 100:.2f}%"
-
-    drawn = []
-    for row in rows:
-        marks = [f'<i class="point" style="left:{at(value)}"></i>' for value in row["points"]]
-        text = f"{row['label']}: {100 * row['mean']:.2f} %"
-        if math.isfinite(row["low"]):
-            width = f"{(row['high'] - row['low']) / (high - low) * 100:.2f}%"
-            marks.append(f'<i class="interval" style="left:{at(row["low"])};width:{width}"></i>')
-            text += f", 95 % interval {100 * row['low']:.2f} to {100 * row['high']:.2f} %"
-        marks.append(f'<i class="dot" style="left:{at(row["mean"])}"></i>')
-        drawn.append(
-            f'<div class="dots {colour_class(row["colour"])}" role="listitem" '
-            f'title="{escape(text)}" aria-label="{escape(text)}">'
-            f'<span class="name">{escape(row["label"])}</span>'
-            f'<span class="track">{"".join(marks)}</span></div>'
-        )
-    labels = "".join(
-        f'<i style="left:{at(value)}">{short(100 * value)}</i>' for value in ticks(low, high)
-    )
-    return (
-        f'<div role="list" aria-label="{escape(title)}">{"".join(drawn)}</div>'
-        '<div class="dots axis" aria-hidden="true"><span class="name"></span>'
-        f'<span class="track">{labels}</span></div>'
-    )
-
-
 def parallel_coordinates(
     axes: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str
 ) -> str:

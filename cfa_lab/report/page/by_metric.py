@@ -3,12 +3,13 @@
 import math
 from html import escape
 
-from cfa_lab.report.charts import panels as charts
-from cfa_lab.report.comparisons import Comparison, metric_name
+from cfa_lab.report.charts.dots import dot_rows
+from cfa_lab.report.charts.panels import parallel_coordinates
+from cfa_lab.report.comparisons import MACRO, Comparison, means_panel, metric_name
 from cfa_lab.report.page.html_table import head, sheet
 from cfa_lab.report.page.statements import beside_the_paper, statements
 from cfa_lab.report.statistics import Summary
-from cfa_lab.report.tables.markdown import MACRO, percent
+from cfa_lab.report.tables.markdown import percent
 
 MOST_ROWS = 300
 MOST_DOTS = 40
@@ -75,24 +76,14 @@ def _heat_cell(summary: Summary | None, low: float, high: float, *, num_categori
 
 
 def _dots(found: Comparison) -> str:
-    rows = [
-        {
-            "label": setting,
-            "colour": i,
-            "mean": row[MACRO].mean,
-            "low": row[MACRO].low,
-            "high": row[MACRO].high,
-            "points": [summary.mean for place, summary in row.items() if place != MACRO],
-        }
-        for i, (setting, row) in enumerate(found.table.items())
-        if MACRO in row
-    ]
-    shown = sorted(rows, key=lambda row: -row["mean"])[:MOST_DOTS]
+    measured = {s: row[MACRO].mean for s, row in found.table.items() if MACRO in row}
+    shown = sorted(measured, key=lambda setting: -measured[setting])[:MOST_DOTS]
+    colours = {setting: i for i, setting in enumerate(found.table)}
     return (
         "<h3>Means with intervals</h3>"
-        "<p>Mean over categories with its 95 % interval; small marks are single categories."
-        f"{_left_out(found, MOST_DOTS)}</p>"
-        + charts.dot_plot(shown, title=f"{metric_name(found.metric)} by setting")
+        "<p>Mean over categories with its 95 % interval, percent; small marks are single "
+        f"categories, the dashed line is {escape(found.baseline)}.{_left_out(found, MOST_DOTS)}</p>"
+        + dot_rows(shown, means_panel(found, shown), colours=colours)
     )
 
 
@@ -120,7 +111,7 @@ def _coordinates(found: Comparison) -> str:
         "<h3>Parallel coordinates</h3><p>A line a setting, stronger where the mean over categories "
         "is higher; point at one, or go to it with Tab, to see it alone."
         f"{_left_out(found, MOST_ROWS)}</p>"
-        + charts.parallel_coordinates([*keys, name], lines, title=f"Settings and their {name}")
+        + parallel_coordinates([*keys, name], lines, title=f"Settings and their {name}")
     )
 
 

@@ -8,9 +8,6 @@ from cfa_lab.report.comparisons import Table, metric_name
 from cfa_lab.report.settings import show
 from cfa_lab.report.statistics import LEAST_CASES, MOST_COMPARED, Difference, Summary, compare
 
-MACRO = "mean"
-"""What the row of means over categories is called."""
-
 MOST_COLUMNS = 6
 """Settings that stand side by side in Markdown and LaTeX; more stand below each other."""
 

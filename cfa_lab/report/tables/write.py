@@ -10,7 +10,7 @@ import pandas as pd
 
 from cfa_lab.files import replacing, write_atomically
 from cfa_lab.report.collect import Study
-from cfa_lab.report.comparisons import Comparison, Table
+from cfa_lab.report.comparisons import MACRO, Comparison, Table
 from cfa_lab.report.statistics import (
     Difference,
     Summary,
@@ -19,7 +19,6 @@ from cfa_lab.report.statistics import (
 )
 from cfa_lab.report.tables.costs import beside_accuracy, leak_table
 from cfa_lab.report.tables.markdown import (
-    MACRO,
     best_note,
     caption,
     differences_table,
