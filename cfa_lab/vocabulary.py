@@ -6,6 +6,7 @@ must know.
 """
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args
 
@@ -171,3 +172,11 @@ def none_or_within(key: str, value: Any) -> None:
     """The same for a number that may be left out."""
     if value is not None:
         within(key, value)
+
+
+def each_within(key: str, values: Sequence[Any]) -> None:
+    """The same for each number of a list, in which none may stand twice."""
+    for i, value in enumerate(values):
+        within(key, value)
+        if value in values[:i]:
+            raise UserError(f"{key} holds {value} twice; give each number once")

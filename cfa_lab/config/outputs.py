@@ -9,6 +9,7 @@ from cfa_lab.vocabulary import (
     THRESHOLD_RULES,
     TRACKER_MODES,
     TRACKER_NAMES,
+    each_within,
     none_or_within,
     one_of,
     within,
@@ -49,8 +50,7 @@ class EvaluationSettings:
         one_of("evaluation.threshold", self.threshold, THRESHOLD_RULES)
         within("evaluation.num_sd", self.num_sd)
         within("evaluation.quantile", self.quantile)
-        for limit in self.aupro_limits:
-            within("evaluation.aupro_limits", limit)
+        each_within("evaluation.aupro_limits", self.aupro_limits)
 
 
 @dataclass(kw_only=True)

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.charts.dots import Dot, DotPanel
 from cfa_lab.report.collect import Study
 from cfa_lab.report.selection import Search
 from cfa_lab.report.statistics import Difference, Summary
-
-NAMES = {"auroc": "AUROC", "ap": "AP", "f1max": "F1max"}
 
 MACRO = "mean"
 """What the row of means over categories is called."""
@@ -46,14 +45,3 @@ def means_panel(found: Comparison, settings: Sequence[str]) -> DotPanel:
     baseline = found.table[found.baseline].get(MACRO)
     mark = baseline.mean if baseline else None
     return DotPanel(title=metric_name(found.metric), dots=dots, mark=mark)
-
-
-def metric_name(metric: str) -> str:
-    """A metric as people write it: `test/pixel_auroc` is pixel AUROC, `test/aupro_30` AUPRO@0.3."""
-    kind, _, short = metric.partition("/")[2].partition("_")
-    if kind in ("aupro", "spro"):
-        name = "AUPRO" if kind == "aupro" else "sPRO"
-        return f"{name}@0.{short.rstrip('0') or '0'}"
-    if kind == "seg":
-        return "SegF1"
-    return f"{kind} {NAMES.get(short, short.replace('_', ' '))}"

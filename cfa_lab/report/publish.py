@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import fmean
 
 from cfa_lab.files import write_atomically
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.records.history import read_epochs, read_trace
 from cfa_lab.report.charts.dots import Dot, DotPanel
 from cfa_lab.report.charts.panels import Line, line_panel
 from cfa_lab.report.charts.svg_files import dots_svg, lines_svg
 from cfa_lab.report.collect import RecordedRun, Study
-from cfa_lab.report.comparisons import Comparison, means_panel, metric_name
+from cfa_lab.report.comparisons import Comparison, means_panel
 from cfa_lab.report.page.training import some_runs
 from cfa_lab.report.tables.costs import ROOT_ALPHA, sqrt_alpha, times
 from cfa_lab.report.tables.markdown import category_differences, main_metrics

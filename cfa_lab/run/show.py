@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-NAMES = {
-    **{"auroc": "AUROC", "ap": "AP", "f1max": "F1max"},
-    **{"aupro": "AUPRO", "spro": "sPRO", "seg_f1": "SegF1"},
-}
+from cfa_lab.metrics.names import of_and_heading
 
 
 def show_result(result: Any) -> None:
@@ -39,17 +36,12 @@ def _table(metrics: dict[str, float | None], prefix: str, intervals: dict[str, A
     for name, value in metrics.items():
         if not name.startswith(prefix):
             continue
-        kind, _, short = name.removeprefix(prefix).partition("_")
-        if kind in ("aupro", "spro"):
-            kind, short = "pixel", f"{kind}@0.{short.rstrip('0') or '0'}"
-        elif kind == "seg":
-            kind, short = "pixel", f"seg_{short}"
-        kinds[kind][short] = _number(value) + _interval(intervals.get(name))
+        kind, heading = of_and_heading(name)
+        kinds[kind][heading] = _number(value) + _interval(intervals.get(name))
     table = Table(box=None, pad_edge=False)
-    columns = list(dict.fromkeys(short for row in kinds.values() for short in row))
+    columns = list(dict.fromkeys(heading for row in kinds.values() for heading in row))
     for heading in ("", *columns):
-        family, at, limit = heading.partition("@")
-        table.add_column(NAMES.get(family, family.replace("_", " ")) + at + limit, justify="right")
+        table.add_column(heading, justify="right")
     for kind, row in kinds.items():
         table.add_row(kind, *(row.get(column, "") for column in columns))
     return table

@@ -105,6 +105,7 @@ def test_the_data_folder_comes_from_the_environment(monkeypatch):
         ("dataset.validation_fraction=1", "validation_fraction"),
         ("scoring.top_fraction=0", "top_fraction"),
         ("evaluation.aupro_limits=[0]", "aupro_limits"),
+        ("evaluation.aupro_limits=[0.3,0.05,0.30]", "aupro_limits holds 0.3 twice"),
         ("trainer.precision=half", "exact, fast"),
         ("device=gpu", "auto, cpu, cuda"),
         ("tracker.project=a/b", "tracker.project"),

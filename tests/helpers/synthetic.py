@@ -32,11 +32,12 @@ def write_run(
     status: str = "complete",
     run_key: str | None = None,
     config: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
     oracle: Mapping[str, float] | None = None,
     num_steps: int = 60,
     pictures: bool = False,
 ) -> Path:
-    """Write one run whose metrics are all `value`; `config` has dotted keys beyond the usual."""
+    """Write one run whose metrics are all `value`; `config` and `metrics` add to the usual."""
     dotted = {
         "category": category,
         "seed": seed,
@@ -62,16 +63,16 @@ def write_run(
         **(config or {}),
     }
     folder.mkdir(parents=True)
-    metrics = {f"test/{name}": value for name in METRICS}
+    measured = {f"test/{name}": value for name in METRICS} | dict(metrics or {})
     write_record(
         folder,
         status=status,
         run_key=run_key or f"{folder.parent.name}/{folder.name}",
         config=_nested(dotted),
-        metrics=metrics if status == "complete" else None,
+        metrics=measured if status == "complete" else None,
         intervals={"test/image_auroc": None if value is None else [value - 0.02, value]},
         oracle=oracle,
-        undefined={} if value is not None else dict.fromkeys(metrics, "no defect image"),
+        undefined={} if value is not None else dict.fromkeys(measured, "no defect image"),
         protocol={"epoch_selection": "last", "num_train": 100 + seed},
         timing={"time/training_seconds": 12.5},
         environment={"device": "cpu", "git_commit": "abc", "command": [str(folder)]},

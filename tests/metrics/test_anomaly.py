@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from torch.multiprocessing.spawn import spawn
 
 from cfa_lab import metrics as package
+from cfa_lab.bench.literal_pro import literal_aupro
 from cfa_lab.errors import UserError
 from cfa_lab.metrics import AnomalyMetrics
 from cfa_lab.metrics.anomaly import STATES
-from cfa_lab.metrics.summary import aupro_name
+from cfa_lab.metrics.names import limit_of
 
 LIMITS = (0.3, 0.05)
 NAMES = [
@@ -309,15 +310,24 @@ def test_curves_have_the_names_of_the_contract() -> None:
     )
 
 
-def test_aupro_limits_name_their_metrics() -> None:
-    limits = (0.3, 0.05, 1.0, 0.125, 0.1, 0.001)
-    names = ["aupro_30", "aupro_05", "aupro_100", "aupro_125", "aupro_10", "aupro_001"]
-    assert [aupro_name(limit) for limit in limits] == names
+def test_every_limit_has_a_value_of_its_own() -> None:
+    limits = (0.3, 0.05, 1.0, 0.125, 0.1, 0.01, 0.001, 0.005, 0.305, 1e-13, 0.1 + 0.2)
+    maps, masks = random_test_set(np.random.default_rng(15), "smooth")
     metrics = AnomalyMetrics(limits)
-    metrics.update(*random_test_set(np.random.default_rng(15), "smooth"))
-    assert list(metrics.compute())[6:] == names
-    with pytest.raises(UserError, match=r"limit 30"):
+    metrics.update(maps, masks)
+    found = list(metrics.compute().items())[6:]
+    assert [limit_of(name) for name, _ in found] == list(limits)
+    for (_, value), expected in zip(
+        found, literal_aupro(maps, masks, limits=list(limits)), strict=True
+    ):
+        assert float(value) == pytest.approx(expected, abs=1e-9)
+
+
+def test_limits_out_of_bounds_or_twice_are_refused() -> None:
+    with pytest.raises(UserError, match=r"aupro_limits is 30; allowed: above 0 to 1"):
         AnomalyMetrics((30,))
+    with pytest.raises(UserError, match=r"aupro_limits holds 0\.3 twice"):
+        AnomalyMetrics((0.3, 0.05, 0.3))
 
 
 SHARES = [[[0, 3, 5], [1, 2, 4, 6]], [[], [0, 1, 2, 3, 4, 5, 6]]]  # [case][process] -> images

@@ -137,6 +137,18 @@ def test_a_lone_run_has_a_report(tmp_path):
     assert pd.read_csv(tmp_path / "out" / "differences.csv").empty
 
 
+def test_limits_of_aupro_are_told_apart(tmp_path):
+    """0.1 and 1 were both AUPRO@0.1."""
+    values = {"test/aupro_10": 0.125, "test/aupro_100": 0.625, "test/aupro_305": 0.375}
+    write_run(tmp_path / "lone", metrics=values)
+    report.main([str(tmp_path / "lone"), "--output", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "report.html").read_text()
+    shown = re.findall(r"<span>(AUPRO@[^<]+)</span>", page)
+    assert shown == [f"AUPRO@{limit}" for limit in ("0.3", "0.05", "0.1", "1", "0.305")]
+    frame = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert frame[list(values)].iloc[0].to_dict() == values
+
+
 def test_a_winner_measured_where_it_was_chosen_is_an_oracle(study_root):
     study = collect([study_root])
     winner = choose_winner(study, AUROC, Search())

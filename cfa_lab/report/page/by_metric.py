@@ -3,9 +3,10 @@
 import math
 from html import escape
 
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.charts.dots import dot_rows
 from cfa_lab.report.charts.panels import parallel_coordinates
-from cfa_lab.report.comparisons import MACRO, Comparison, means_panel, metric_name
+from cfa_lab.report.comparisons import MACRO, Comparison, means_panel
 from cfa_lab.report.page.html_table import head, sheet
 from cfa_lab.report.page.statements import beside_the_paper, statements
 from cfa_lab.report.statistics import Summary

@@ -6,8 +6,9 @@ from html import escape
 from pathlib import Path
 
 from cfa_lab.files import write_atomically
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Study
-from cfa_lab.report.comparisons import Comparison, metric_name
+from cfa_lab.report.comparisons import Comparison
 from cfa_lab.report.page import runs as details
 from cfa_lab.report.page.by_metric import comparison
 from cfa_lab.report.page.gallery import Picture

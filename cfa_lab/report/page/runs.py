@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import LeftOut, RecordedRun, Study
-from cfa_lab.report.comparisons import metric_name
 from cfa_lab.report.page.gallery import Picture
 from cfa_lab.report.page.html_table import head, number_cell, sheet
 from cfa_lab.report.tables.markdown import percent

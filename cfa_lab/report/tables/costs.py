@@ -7,10 +7,10 @@ from statistics import median
 
 from safetensors import SafetensorError, safe_open
 
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.records import names
 from cfa_lab.records.history import read_columns
 from cfa_lab.report.collect import Cells, RecordedRun, Study
-from cfa_lab.report.comparisons import metric_name
 from cfa_lab.report.statistics import summarise_macro
 from cfa_lab.report.tables.markdown import main_metrics, points, table
 

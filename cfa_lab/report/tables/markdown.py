@@ -3,8 +3,9 @@
 import math
 from collections.abc import Container, Mapping, Sequence
 
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Cells, Study
-from cfa_lab.report.comparisons import Table, metric_name
+from cfa_lab.report.comparisons import Table
 from cfa_lab.report.settings import show
 from cfa_lab.report.statistics import LEAST_CASES, MOST_COMPARED, Difference, Summary, compare
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Study
-from cfa_lab.report.comparisons import Comparison, metric_name
+from cfa_lab.report.comparisons import Comparison
 from cfa_lab.report.tables.markdown import MOST_COLUMNS, head, table
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
