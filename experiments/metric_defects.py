@@ -31,6 +31,7 @@ from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.evaluation.maps import score_images
 from cfa_lab.files import write_atomically
 from cfa_lab.metrics import AnomalyMetrics, legacy
+from cfa_lab.records import names
 from cfa_lab.records.record import read_record
 from cfa_lab.run.prepare import choose_device, make_extractor, read_table, set_threads
 from cfa_lab.training.checkpoint import load_detector
@@ -153,7 +154,7 @@ def provenance(folder: Path, record: dict[str, Any]) -> list[str]:
     """The command that made a run, its folder as given here; machine, date and images."""
     where = record["environment"]
     given = [a for a in where["command"][1:] if not a.startswith("hydra.run.dir=")]
-    written = datetime.fromtimestamp((folder / "metrics.json").stat().st_mtime, timezone.utc)
+    written = datetime.fromtimestamp((folder / names.RECORD).stat().st_mtime, timezone.utc)
     return [
         f"`python -m cfa_lab {shlex.join([*given, f'hydra.run.dir={folder}'])}`",
         f"{written:%F} on {where['processor']}, device {where['device']}, {where['num_threads']} "

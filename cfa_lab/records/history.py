@@ -82,6 +82,14 @@ def read_columns(folder: Path, columns: Sequence[str]) -> list[list[float]] | No
     return [[row[name] for row in rows] for name in columns]
 
 
+def count_steps(folder: Path) -> int:
+    """How many steps a run's history has, without parsing them; 0 where it is gone or damaged."""
+    try:
+        return len(_lines(folder / names.HISTORY)) - 1
+    except (OSError, ValueError):
+        return 0
+
+
 def _steps(
     folder: Path,
     columns: Sequence[str] | None = None,
@@ -94,15 +102,8 @@ def _steps(
     Only these are parsed: a study's histories together have millions of lines. Raises OSError,
     UnicodeDecodeError or `UserError`.
     """
-    path = folder / names.HISTORY
-    text = path.read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].splitlines() or [""]
-    head = tuple(lines[0].split(","))
-    if head not in (HISTORY_COLUMNS, SOLVED_COLUMNS):
-        raise UserError(
-            f"{path} has the columns '{lines[0]}', but '{','.join(HISTORY_COLUMNS)}' are needed; "
-            "start the run anew"
-        )
+    lines = _lines(path := folder / names.HISTORY)
+    head = lines[0].split(",")
     chosen = range(1, len(lines))
     if most is not None and most < len(chosen):
         chosen = np.linspace(1, len(lines) - 1, most).round().astype(int)
@@ -112,12 +113,26 @@ def _steps(
         try:
             if len(cells) != len(head):
                 raise ValueError
-            yield {name: kind(cells[place]) for name, place, kind in wanted}
+            values = {name: kind(cells[place]) for name, place, kind in wanted}
         except ValueError:
-            if not skip_damaged:
-                raise UserError(
-                    f"{path}, line {i + 1} is damaged ('{lines[i]}'); start the run anew"
-                ) from None
+            if skip_damaged:
+                continue
+            raise UserError(
+                f"{path}, line {i + 1} is damaged ('{lines[i]}'); start the run anew"
+            ) from None
+        yield values
+
+
+def _lines(path: Path) -> list[str]:
+    """The header and all whole lines of a history."""
+    text = path.read_text(encoding="utf-8")
+    lines = text[: text.rfind("\n") + 1].splitlines() or [""]
+    if tuple(lines[0].split(",")) not in (HISTORY_COLUMNS, SOLVED_COLUMNS):
+        raise UserError(
+            f"{path} has the columns '{lines[0]}', but '{','.join(HISTORY_COLUMNS)}' are needed; "
+            "start the run anew"
+        )
+    return lines
 
 
 def write_evaluations(folder: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -130,7 +130,7 @@ def collect(folders: Sequence[Path]) -> Study:
         try:
             record = read_record(folder)
             problem = _problem(folder, record)
-        except (UserError, OSError, UnicodeDecodeError) as error:
+        except (UserError, OSError) as error:
             record, problem = None, LeftOut(folder, "unreadable", str(error))
         if problem:
             left_out.append(problem)
@@ -177,11 +177,11 @@ def _run_folders(folders: Sequence[Path]) -> Iterator[Path]:
                 inside[:] = sorted(set(inside) - SKIPPED)
 
 
-def _problem(folder: Path, record: Any) -> LeftOut | None:
+def _problem(folder: Path, record: dict[str, Any] | None) -> LeftOut | None:
     """What keeps a run from being counted."""
     if record is None:
         return LeftOut(folder, "unfinished", f"no {names.RECORD}: interrupted, or still running")
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    if record.get("schema") != SCHEMA:
         return LeftOut(folder, "unreadable", f"{names.RECORD} is no record of schema {SCHEMA}")
     if record.get("status") != "complete":
         return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))

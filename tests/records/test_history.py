@@ -12,7 +12,9 @@ from cfa_lab.records import names
 from cfa_lab.records.history import (
     HISTORY_COLUMNS,
     NUM_POINTS,
+    SOLVED_COLUMNS,
     Row,
+    count_steps,
     read_columns,
     read_epochs,
     read_evaluations,
@@ -49,6 +51,7 @@ def test_all_views_show_what_was_written(tmp_path: Path, num_steps: int):
     assert all(isinstance(row[name], int) for row in rows for name in ("epoch", "step"))
     columns = read_columns(tmp_path, ["train/radius", "step"])
     assert columns == [[row["train/radius"] for row in rows], [row["step"] for row in rows]]
+    assert count_steps(tmp_path) == num_steps
     trace = read_trace(tmp_path)
     if not rows:
         assert trace == {}
@@ -61,6 +64,16 @@ def test_all_views_show_what_was_written(tmp_path: Path, num_steps: int):
     assert trace == {name: [rows[step][name] for step in kept] for name in HISTORY_COLUMNS}
 
 
+def test_a_history_of_a_solved_descriptor_has_a_column_more_in_every_view(tmp_path: Path):
+    (row,) = make_rows(1)
+    row |= {SOLVED_COLUMNS[-1]: 0.05}
+    write_history(tmp_path, [row], SOLVED_COLUMNS)
+    assert read_history(tmp_path) == [row]
+    assert read_columns(tmp_path, ["train/radius"]) == [[row["train/radius"]]]
+    assert read_trace(tmp_path) == {name: [value] for name, value in row.items()}
+    assert count_steps(tmp_path) == 1
+
+
 def test_wherever_a_crash_tears_the_file_only_whole_lines_are_read(tmp_path: Path):
     write_history(tmp_path, rows := make_rows(3))
     content = (tmp_path / names.HISTORY).read_bytes()
@@ -69,6 +82,7 @@ def test_wherever_a_crash_tears_the_file_only_whole_lines_are_read(tmp_path: Pat
         whole = rows[: content[:size].count(b"\n") - 1]
         losses = [row["train/loss"] for row in whole]
         assert read_history(tmp_path) == whole
+        assert count_steps(tmp_path) == len(whole)
         assert read_columns(tmp_path, ["train/loss"]) == [losses]
         assert read_trace(tmp_path).get("train/loss", []) == losses
 
@@ -105,6 +119,7 @@ def test_a_trace_passes_over_damaged_lines_and_damaged_files(tmp_path: Path):
 
 def test_a_run_without_a_history_has_no_steps(tmp_path: Path):
     assert read_history(tmp_path) == []
+    assert count_steps(tmp_path) == 0
     assert read_trace(tmp_path) == {}
     assert read_columns(tmp_path, ["step"]) is None
 

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from cfa_lab.metrics.names import metric_name
 from cfa_lab.records import names
-from cfa_lab.records.history import read_columns
+from cfa_lab.records.history import count_steps, read_columns
 from cfa_lab.report.collect import Cells, RecordedRun, Study
 from cfa_lab.report.statistics import summarise_macro
 from cfa_lab.report.tables.markdown import main_metrics, points, table
@@ -138,7 +138,7 @@ def times(study: Study) -> str:
     for setting in study.settings:
         runs = [run for run in study.runs if run.setting == setting]
         training = _timing(runs, "training", lambda run: 1.0)
-        steps = _timing(runs, "training", _num_steps, times=1000)
+        steps = _timing(runs, "training", lambda run: count_steps(run.files), times=1000)
         scoring = _timing(runs, "evaluation", _num_scored, times=1000)
         rows.append([setting, str(len(runs)), training, steps, scoring])
     machines = sorted({_machine(run) for run in study.runs})
@@ -183,11 +183,6 @@ def _timing(
 
 def _rounded(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-
-
-def _num_steps(run: RecordedRun) -> int:
-    training = read_training(run)
-    return training.num_steps if training else 0
 
 
 def _num_scored(run: RecordedRun) -> int:
