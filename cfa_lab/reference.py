@@ -158,3 +158,48 @@ def train(
         optimizer.step()
         on_step()
     return ReferenceRun(weight.detach(), bias.detach(), bank, float(radius.detach()), history)
+
+
+def descend(
+    levels: list[Tensor],
+    *,
+    bank: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    K: int,
+    time: float,
+    num_steps: int,
+) -> tuple[Tensor, Tensor]:
+    """What `optimizer=closed_form` solves for, by plain steps on half the mean of |phi - c|^2.
+
+    Over standardised features of all patches, written out as one matrix; a patch's target c is the
+    mean of its K nearest entries as the descriptor began. The bias is at its best at every step.
+    """
+    with_coordinates = weight.shape[1] == sum(level.shape[1] for level in levels) + 2
+    patches = patch_features(levels, with_coordinates=with_coordinates).movedim(1, -1)
+    patches = patches.flatten(0, 2)  # (all patches, columns)
+    nearest = squared_distances(describe(levels, weight, bias), bank).argsort(dim=2)[..., :K]
+    targets = bank[nearest].mean(2).flatten(0, 1)
+    mean, scale = patches.mean(0), patches.std(0, correction=0)
+    scale = torch.where(scale > 0, scale, 1)
+    standardised = (patches - mean) / scale
+    weight = weight * scale
+    for _ in range(num_steps):
+        best = (targets - standardised @ weight.T).mean(0)
+        off = targets - standardised @ weight.T - best
+        weight = weight + time / num_steps * off.T @ standardised / len(patches)
+    weight = weight / scale
+    return weight, (targets - patches @ weight.T).mean(0)
+
+
+def k_centre(patches: Tensor, num_entries: int) -> list[int]:
+    """Greedy k-centre from the first patch (n, d) on, as the plain loop."""
+    chosen = [0]
+    while len(chosen) < num_entries:
+        farthest, best = -1.0, -1
+        for i in range(len(patches)):
+            distance = min(float((patches[i] - patches[j]).square().sum()) for j in chosen)
+            if i not in chosen and distance > farthest:
+                farthest, best = distance, i
+        chosen.append(best)
+    return chosen

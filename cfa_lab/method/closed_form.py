@@ -139,8 +139,10 @@ def solve(sums: Sums, weight: Tensor, bias: Tensor, time: float) -> Solution:
     rounding = torch.finfo(torch.float32).eps * (sums.shift + mean).abs()
     scale = torch.where(scale > rounding, scale, 1)  # constant features stay as they are
     values, vectors = torch.linalg.eigh(covariance / scale.outer(scale))
-    values = values.clamp_min(0)
-    gain = torch.where(values > 0, -torch.expm1(-time * values) / values, time)
+    # nothing pulls in directions that the features do not span, but for rounding
+    spanned = values > len(values) * torch.finfo(values.dtype).eps * values.max()
+    values = torch.where(spanned, values, 1)
+    gain = torch.where(spanned, -torch.expm1(-time * values) / values, 0)
     change = (pull / scale) @ (vectors * gain) @ vectors.T / scale
     before = float(sums.attraction / count)
     gained = 2 * (change * pull).sum() - ((change @ covariance) * change).sum()
