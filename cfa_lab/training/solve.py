@@ -1,8 +1,8 @@
 """The descriptor solved for in one pass over the training images, instead of by epochs of steps."""
 
-import logging
 import math
 
+import numpy as np
 import torch
 
 from cfa_lab.errors import UserError
@@ -10,18 +10,18 @@ from cfa_lab.method.closed_form import Sums, for_shifted, no_sums, shift_of, shi
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.pyramid import take
 from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS, Row
-from cfa_lab.training.order import single_images
 from cfa_lab.training.parts import make_step
 from cfa_lab.training.state import Fit, Observer
 
-log = logging.getLogger(__name__)
+GROUP = 4
+"""Images that pass side by side; not `trainer.batch_size`, on which no bit may depend."""
 
 
 def solve_fit(fit: Fit, observer: Observer) -> list[Row]:
     """Solve for the descriptor with `optimizer.time`; returns the one line of the history.
 
     Goes on after `fit.next_image` images; a fit that is solved already stays as it is. Images are
-    taken one by one in the order they stand in, so nothing depends on seed or batches. Raises
+    taken in the order they stand in, so nothing depends on seed or batches. Raises
     UserError where features are not finite.
     """
     values = fit.settings
@@ -58,19 +58,21 @@ def solve_fit(fit: Fit, observer: Observer) -> list[Row]:
 def _sums(fit: Fit, observer: Observer) -> Sums:
     """The sums over all training images, beginning with those that the fit has."""
     weight = fit.descriptor.weight
-    images = single_images(len(fit.levels[0]))
+    order = np.arange(len(fit.levels[0]))
     if fit.sums is None:
-        shift = shift_of(take(fit.levels, images[0], weight), fit.descriptor)
+        shift = shift_of(take(fit.levels, order[:1], weight), fit.descriptor)
         fit.sums = no_sums(shift, len(weight))
     sums, shift = fit.sums, fit.sums.shift
     attraction = HypersphereLoss(K=fit.loss.K, J=0, alpha=0, nu=1)
     radius = weight.new_zeros(())
     begun = for_shifted(fit.descriptor, shift)
     step = make_step(begun, radius, fit.bank, attraction, precision="exact")
-    for image in images[fit.next_image :]:
-        pyramid = shifted(take(fit.levels, image, weight), shift)
-        found = step.gradients(pyramid, [(images[0], 1.0)])
+    groups = [order[i : i + GROUP] for i in range(fit.next_image, len(order), GROUP)]
+    for group in groups:
+        pyramid = shifted(take(fit.levels, group, weight), shift)
+        shares = [(np.array([i]), 1 / len(group)) for i in range(len(group))]
+        found = step.gradients(pyramid, shares)
         sums.add_(sums_of(pyramid, found, shift, with_coordinates=begun.has_coordinates))
-        fit.next_image += 1
+        fit.next_image += len(group)
         observer.image(fit)
     return sums
