@@ -5,7 +5,12 @@ the format (png or pdf; charts also svg).
 """
 
 from cfa_lab.figures.cases import Case, choose_cases
-from cfa_lab.figures.charts import draw_curves, draw_score_histogram, draw_training
+from cfa_lab.figures.charts import (
+    draw_curves,
+    draw_score_histogram,
+    draw_solution,
+    draw_training,
+)
 from cfa_lab.figures.gallery import draw_cases
 from cfa_lab.figures.panels import render_panel
 
@@ -15,6 +20,7 @@ __all__ = [
     "draw_cases",
     "draw_curves",
     "draw_score_histogram",
+    "draw_solution",
     "draw_training",
     "render_panel",
 ]

@@ -17,7 +17,7 @@ from cfa_lab.figures.style import (
     save,
     tidy,
 )
-from cfa_lab.records.history import HISTORY_COLUMNS
+from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS
 from cfa_lab.tracking.base import Curve
 
 if TYPE_CHECKING:
@@ -58,6 +58,19 @@ def draw_score_histogram(
     ticks.set(yticks=[], ylim=(-1.7, 0.7))
     ticks.spines["left"].set_visible(False)
     legend_above(counts)
+    save(figure, path)
+
+
+def draw_solution(row: Mapping[str, float], path: Path) -> None:
+    """Draw the attraction before and after a descriptor was solved for, from its one step."""
+    values = [row["train/attraction"], row[ATTRACTION_AFTER]]
+    figure = new_figure(WIDTH, 1.5, constrained=True)
+    axes = figure.subplots()
+    bars = axes.barh(["Before", "After"], values, color=[QUIET, NORMAL], height=0.6)
+    axes.bar_label(bars, labels=[f"{value:.4g}" for value in values], padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    tidy(axes, title="Solved in one pass", x="Attraction")
     save(figure, path)
 
 

@@ -12,7 +12,7 @@ from cfa_lab.evaluation.evaluate import Evaluation, sample_mask
 from cfa_lab.evaluation.maps import ScoredImage, full_map
 from cfa_lab.method.detector import Detector
 from cfa_lab.records.figures import CASE_FIGURES, CURVES, SCORES, TRAINING
-from cfa_lab.records.history import Row
+from cfa_lab.records.history import ATTRACTION_AFTER, Row
 from cfa_lab.tracking import Panel
 
 COLOUR_RANGE = (0.005, 0.9995)
@@ -77,13 +77,20 @@ def draw_figures(
         folder / SCORES: lambda path: figures.draw_score_histogram(
             predictions, path, threshold=image_threshold
         ),
-        folder / TRAINING: lambda path: figures.draw_training(history, path, alpha=alpha),
+        folder / TRAINING: lambda path: _draw_training(history, path, alpha),
         folder / CURVES: lambda path: figures.draw_curves(result.curves, path),
     }.items():
         if path.name != TRAINING or history:
             draw(path)
             files.append(path)
     return panels, files
+
+
+def _draw_training(history: Sequence[Row], path: Path, alpha: float | None) -> None:
+    if ATTRACTION_AFTER in history[-1]:
+        figures.draw_solution(history[-1], path)
+    else:
+        figures.draw_training(history, path, alpha=alpha)
 
 
 def _case(

@@ -19,7 +19,7 @@ from cfa_lab.training.inputs import checked_levels, indices, pool_all, whole, wi
 from cfa_lab.training.loop import descend
 from cfa_lab.training.order import Batches, bank_order, epoch_order
 from cfa_lab.training.parts import make_descriptor, make_loss, make_optimizer, make_scoring
-from cfa_lab.training.solve import solve_fit
+from cfa_lab.training.solve import say_what_has_no_part, solve_fit
 from cfa_lab.training.state import Fit, Observer
 
 
@@ -102,6 +102,8 @@ def new_fit(
     if not 0 <= (seed := whole("seed", seed)) < 2**32:
         raise UserError(f"seed is {seed}; allowed: 0 to {2**32 - 1}")
     maps = checked_levels(levels)
+    if settings.optimizer.name == "closed_form":
+        say_what_has_no_part(settings)
     descriptor = make_descriptor(
         settings,
         [level.shape[1] for level in maps],

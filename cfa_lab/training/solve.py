@@ -1,10 +1,12 @@
 """The descriptor solved for in one pass over the training images, instead of by epochs of steps."""
 
+import logging
 import math
 
 import numpy as np
 import torch
 
+from cfa_lab.config import Settings, load_settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.closed_form import Sums, for_shifted, no_sums, shift_of, shifted, solve, sums_of
 from cfa_lab.method.loss import HypersphereLoss
@@ -13,8 +15,33 @@ from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS, Row
 from cfa_lab.training.parts import make_step
 from cfa_lab.training.state import Fit, Observer
 
+log = logging.getLogger(__name__)
+
 GROUP = 4
 """Images that pass side by side; not `trainer.batch_size`, on which no bit may depend."""
+
+
+WITHOUT_PART = {
+    "trainer": ("epochs", "batch_size"),
+    "optimizer": ("lr", "weight_decay", "amsgrad"),
+}
+
+
+def say_what_has_no_part(settings: Settings) -> None:
+    """Warn, in one line, of settings that someone changed and that a solution does not look at."""
+    usual = load_settings("lab")
+    changed = [
+        f"{group}.{name}={getattr(getattr(settings, group), name)}"
+        for group, names in WITHOUT_PART.items()
+        for name in names
+        if getattr(getattr(settings, group), name) != getattr(getattr(usual, group), name)
+    ]
+    if changed and settings.trainer.epochs:
+        log.warning(
+            "optimizer=closed_form takes one pass and has no part for %s; choose optimizer=adamw "
+            "to train by steps",
+            " ".join(changed),
+        )
 
 
 def solve_fit(fit: Fit, observer: Observer) -> list[Row]:

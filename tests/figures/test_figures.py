@@ -17,6 +17,7 @@ from cfa_lab.figures import (
     draw_cases,
     draw_curves,
     draw_score_histogram,
+    draw_solution,
     draw_training,
     render_panel,
 )
@@ -411,3 +412,13 @@ print("matplotlib" in sys.modules, *({"matplotlib.pyplot", "pandas"} & sys.modul
     command = [sys.executable, "-c", code, str(tmp_path / "curves.png")]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["False", "False", "True"]
+
+
+def test_a_solution_is_drawn_as_attraction_before_and_after(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr("cfa_lab.figures.charts.save", lambda figure, path: kept.append(figure))
+    row = {"train/attraction": 8.0, "train/attraction_after": 2.0}
+    draw_solution(row, tmp_path / "x.png")
+    (axes,) = kept[0].axes
+    assert [bar.get_width() for bar in axes.patches] == [8.0, 2.0]
+    assert "Solved in one pass" in (axes.get_title(), axes.get_title(loc="left"))

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from cfa_lab.records.diagnostics import INSIDE, KINDS, read_diagnostics, scalars
-from cfa_lab.records.history import Trace, read_trace
+from cfa_lab.records.history import ATTRACTION_AFTER, Trace, read_trace
 from cfa_lab.report.charts.panels import Line, colour_class, line_chart
 from cfa_lab.report.collect import RecordedRun, Study
 from cfa_lab.report.page.html_table import head, number_cell, sheet
@@ -71,7 +71,19 @@ def _traces(
     found: Sequence[tuple[RecordedRun, Mapping[str, Any]]],
     colours: Mapping[str, int],
 ) -> str:
-    """One chart a column; beside the radius, sqrt(alpha), which it must pass to repel anything."""
+    """One chart a column; beside the radius, sqrt(alpha), which it must pass to repel anything.
+
+    A descriptor that was solved for has no trace, but an attraction before and after.
+    """
+    solved = [(run, trace) for run, trace in traces if ATTRACTION_AFTER in trace]
+    traces = [(run, trace) for run, trace in traces if trace and ATTRACTION_AFTER not in trace]
+    told = "".join(
+        f"<p>Solved in one pass: {escape(run.setting)}, seed {run.seed}, attraction "
+        f"{trace['train/attraction'][-1]:.4g} before, {trace[ATTRACTION_AFTER][-1]:.4g} after.</p>"
+        for run, trace in solved
+    )
+    if not traces:
+        return told
     limits = sorted({d["sqrt_alpha"] for _, d in found if d.get("sqrt_alpha")})
     drawn = []
     for column, title in TRACES:
@@ -83,7 +95,6 @@ def _traces(
                 title=f"{run.setting} seed={run.seed}",
             )
             for run, trace in traces
-            if trace
         ]
         marks = [(limit, f"{ROOT_ALPHA} = {limit:.3g}") for limit in limits]
         marks = marks if column == "train/radius" else []
@@ -92,7 +103,7 @@ def _traces(
         drawn.append(
             line_chart(lines, title=title, x_label="step", marks=marks, low=low, high=high)
         )
-    return "".join(drawn)
+    return told + "".join(drawn)
 
 
 def _hyperspheres(found: Sequence[tuple[RecordedRun, Mapping[str, Any]]]) -> str:
