@@ -109,5 +109,5 @@ def test_no_training_image_is_refused(descriptor, kind):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(UserError, match="coreset"):
-        bank_maker("coreset", lambda: [], **DEFAULTS)
+    with pytest.raises(UserError, match="nearest"):
+        bank_maker("nearest", lambda: [], **DEFAULTS)

@@ -115,7 +115,7 @@ def test_a_fixed_radius_stays_and_never_repels():
 
 
 def test_gammas_divide_bank_and_dimension():
-    detector, _ = fit_pyramid(make_pyramid(3), gamma_c=4, gamma_d=2, **SHORT)
+    detector, _ = fit_pyramid(make_pyramid(3), preset="official", gamma_c=4, gamma_d=2, **SHORT)
     assert detector.bank.shape == (12, 7)
 
 
