@@ -1,4 +1,4 @@
-"""Data sets: folders as tables of samples, files as images and masks, and a procedural toy set."""
+"""Data sets: folders as tables of samples, files as images and masks; `toy` makes one."""
 
 from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.images import (
@@ -13,11 +13,9 @@ from cfa_lab.data.images import (
 )
 from cfa_lab.data.layouts import LAYOUTS, Options, categories, read_samples
 from cfa_lab.data.samples import Sample, SampleTable
-from cfa_lab.data.toy import TOY_CATEGORIES, write_toy
 
 __all__ = [
     "LAYOUTS",
-    "TOY_CATEGORIES",
     "Geometry",
     "LoadedImage",
     "Options",
@@ -33,5 +31,4 @@ __all__ = [
     "load_mask_channels",
     "load_mask_values",
     "read_samples",
-    "write_toy",
 ]

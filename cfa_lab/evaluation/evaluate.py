@@ -14,7 +14,7 @@ from cfa_lab.evaluation.defects import DefectReader
 from cfa_lab.evaluation.maps import ScoredImage, score_images
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
-from cfa_lab.metrics import AnomalyMetrics
+from cfa_lab.metrics.collected import CollectedScores
 from cfa_lab.metrics.thresholds import fit_threshold
 from cfa_lab.tracking.base import Curve
 
@@ -111,9 +111,7 @@ def evaluate(
     """
     spill_bytes = None if spill_gb is None else int(spill_gb * 2**30)
     reader = DefectReader(table) if "spro" in table.measures else None
-    metrics = AnomalyMetrics(
-        aupro_limits=tuple(aupro_limits), with_spro=reader is not None, spill_bytes=spill_bytes
-    )
+    collected = CollectedScores(aupro_limits, with_spro=reader is not None, spill_bytes=spill_bytes)
     images: list[ScoredImage] = []
     outside = _Outside()
     for scored, window_map in score_images(detector, extractor, table, table.test):
@@ -125,7 +123,7 @@ def evaluate(
             top, left, height, width = scored.placement.window
             seen = mask[top : top + height, left : left + width]
             outside.count(mask, seen, doubt=mask_doubt(mask) if sample.masks else None)
-        metrics.update(
+        collected.add(
             [window_map],
             None if seen is None else [seen],
             labels=[sample.label],
@@ -134,20 +132,21 @@ def evaluate(
             defects=None if reader is None else [reader.read(sample, scored.placement)],
             kinds=None if reader is None else [reader.kind(sample)],
         )
-    found = _summary(metrics, images, outside, thresholds, num_resamples)
+    found = _summary(collected, images, outside, thresholds, num_resamples)
     if reader is not None and reader.why_not:
         found = _without_spro(found, reader.why_not)
     return _with_seg_f1(found, table) if "seg_f1" in table.measures else found
 
 
 def _summary(
-    metrics: AnomalyMetrics,
+    collected: CollectedScores,
     images: list[ScoredImage],
     outside: "_Outside",
     thresholds: Thresholds | None,
     num_resamples: int,
 ) -> Evaluation:
-    values = {f"test/{name}": float(value) for name, value in metrics.compute().items()}
+    metrics = collected.scored_set()
+    values = {f"test/{name}": value for name, value in metrics.values().items()}
     undefined = {f"test/{name}": reason for name, reason in metrics.undefined().items()}
     oracle = {f"oracle/{name}": value for name, value in metrics.oracle().items()}
     if thresholds:
@@ -181,7 +180,7 @@ def _summary(
             if len(x)
         },
         outside=outside.record(),
-        metric_bytes=metrics.memory_bytes + metrics.disk_bytes,
+        metric_bytes=collected.num_bytes,
     )
 
 

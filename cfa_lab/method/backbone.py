@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.models.efficientnet import EfficientNet
-from timm.models.resnet import ResNet
-from timm.models.vgg import VGG
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cfa_lab.errors import UserError
+from cfa_lab.method.families import VGG, EfficientNet, ResNet
 from cfa_lab.vocabulary import ACTIVATIONS, Activation, one_of
 
 LEAKY_SLOPE = 0.01

@@ -9,36 +9,15 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from cfa_lab.errors import UserError
-from cfa_lab.metrics.bootstrap import Interval
+from cfa_lab.metrics.bootstrap import CONFIDENCE, NUM_RESAMPLES, NUM_THRESHOLDS, Interval
+from cfa_lab.metrics.collected import STATES, scored_set_of, states_of
 from cfa_lab.metrics.curves import Curve
-from cfa_lab.metrics.intake import Array, Maps, Masks, take_batch
+from cfa_lab.metrics.intake import Array, Maps, Masks
 from cfa_lab.metrics.per_image import FPR_RANGE
 from cfa_lab.metrics.saturation import Defect
 from cfa_lab.metrics.scored_set import ScoredSet
 from cfa_lab.metrics.spill import num_bytes, spilled
 from cfa_lab.metrics.summary import checked_limits
-
-# As in `ScoredSet`: one value per image for those of `PER_IMAGE`, else one per pixel.
-STATES = {
-    "labels": torch.int64,
-    "scores": torch.float64,
-    "num_negatives": torch.int64,
-    "num_positives": torch.int64,
-    "num_regions": torch.int64,
-    "negatives": torch.float32,  # scores of pixels are float64 where maps are
-    "positives": torch.float32,
-    "areas": torch.int32,
-    "kinds": torch.int64,  # from here on for sPRO only
-    "num_defects": torch.int64,
-    "num_saturating": torch.int64,
-    "saturating": torch.float32,
-    "saturation_areas": torch.int32,
-}
-PER_IMAGE = (
-    *("labels", "scores", "num_negatives", "num_positives", "num_regions"),
-    *("kinds", "num_defects", "num_saturating"),
-)
 
 
 class AnomalyMetrics(Metric):
@@ -99,30 +78,14 @@ class AnomalyMetrics(Metric):
         union is its mask, and `kinds`, 1, 2, ... by kind of defect and 0 for a normal image (None:
         the label). Refused batches add nothing.
         """
-        if self.with_spro != (defects is not None):
-            raise UserError(
-                "sPRO needs the defects of each image, and nothing else does; give update(..., "
-                "defects=...) with AnomalyMetrics(with_spro=True) and only there"
-            )
         if names is None:
             seen = sum(chunk.numel() for chunk in self._chunks("labels"))
             names = [f"image {seen + index}" for index in range(len(maps))]
-        batch = take_batch(maps, masks, labels=labels, scores=scores, names=names, defects=defects)
-        images, saturating = batch.images, batch.saturating
-        self._append("labels", batch.labels)
-        self._append("scores", batch.scores)
-        self._append("num_negatives", np.array([image.negatives.size for image in images]))
-        self._append("num_positives", np.array([image.positives.size for image in images]))
-        self._append("num_regions", np.array([image.num_regions for image in images]))
-        self._append("negatives", *(image.negatives for image in images))
-        self._append("positives", *(image.positives for image in images))
-        self._append("areas", *(image.areas for image in images))
-        if defects is not None:
-            self._append("kinds", batch.labels if kinds is None else np.asarray(kinds, np.int64))
-            self._append("num_defects", np.array([image.num_regions for image in saturating]))
-            self._append("num_saturating", np.array([image.areas.size for image in saturating]))
-            self._append("saturating", *(image.positives for image in saturating))
-            self._append("saturation_areas", *(image.areas for image in saturating))
+        added = states_of(
+            maps, masks, labels, scores, names, defects, kinds, with_spro=self.with_spro
+        )
+        for name, arrays in added.items():
+            self._chunks(name).extend(torch.from_numpy(array).to(self.device) for array in arrays)
         if self.spill_bytes is not None:
             negatives = self._chunks("negatives")
             if num_bytes(negatives, on_disk=False) > self.spill_bytes:
@@ -171,9 +134,9 @@ class AnomalyMetrics(Metric):
     def intervals(
         self,
         *,
-        num_resamples: int = 1000,
-        confidence: float = 0.95,
-        num_thresholds: int = 1000,
+        num_resamples: int = NUM_RESAMPLES,
+        confidence: float = CONFIDENCE,
+        num_thresholds: int = NUM_THRESHOLDS,
         seed: int = 0,
     ) -> dict[str, Interval]:
         """Bootstrap interval of every metric over images, see `bootstrap.py`."""
@@ -217,10 +180,6 @@ class AnomalyMetrics(Metric):
         state = getattr(self, name)
         return [state] if isinstance(state, Tensor) else state
 
-    def _append(self, name: str, *arrays: np.ndarray) -> None:
-        chunks = self._chunks(name)
-        chunks.extend(torch.from_numpy(array).to(self.device) for array in arrays if array.size)
-
     def _synced_set(self) -> ScoredSet:
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             return self._scored_set()
@@ -232,11 +191,7 @@ class AnomalyMetrics(Metric):
             then, scored_set = self._kept
             if len(then) == len(now) and all(a is b for a, b in zip(then, now, strict=True)):
                 return scored_set
-        arrays: dict[str, Any] = {
-            name: [chunk.cpu().numpy() for chunk in self._chunks(name)] for name in STATES
-        }
-        for name in PER_IMAGE:
-            arrays[name] = np.concatenate([np.zeros(0, dtype=np.int64), *arrays[name]])
-        scored_set = ScoredSet(**arrays, aupro_limits=self.aupro_limits, with_spro=self.with_spro)
+        states = {name: self._chunks(name) for name in STATES}
+        scored_set = scored_set_of(states, self.aupro_limits, with_spro=self.with_spro)
         self._kept = (now, scored_set)
         return scored_set

@@ -19,6 +19,8 @@ from cfa_lab.metrics.pixels import ImagePixels
 from cfa_lab.metrics.ranking import Ranking, rank_at
 from cfa_lab.metrics.summary import metric_names, metric_values
 
+NUM_RESAMPLES, CONFIDENCE, NUM_THRESHOLDS = 1000, 0.95, 1000  # unless asked for otherwise
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -73,9 +75,9 @@ def bootstrap_intervals(
     pixel: Ranking | None,
     aupro_limits: Sequence[float],
     defects: KindsOfDefects | None = None,
-    num_resamples: int = 1000,
-    confidence: float = 0.95,
-    num_thresholds: int = 1000,
+    num_resamples: int = NUM_RESAMPLES,
+    confidence: float = CONFIDENCE,
+    num_thresholds: int = NUM_THRESHOLDS,
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Percentile interval of every metric over `num_resamples` stratified resamples of the images.

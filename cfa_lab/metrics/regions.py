@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from cfa_lab.metrics.ranking import Ranking, area_under
 
@@ -24,6 +23,8 @@ def region_areas(mask: np.ndarray) -> RegionAreas:
     if rows.size == 0:
         return RegionAreas(areas=np.zeros(0, dtype=np.int32), num_regions=0)
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    from scipy import ndimage  # not before there is a defect to look at: a run starts sooner
+
     labels = np.empty(box.shape, dtype=np.int32)
     ndimage.label(box, structure=EIGHT_NEIGHBOURS, output=labels)
     labels = labels[box]  # (p,)

@@ -6,7 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from cfa_lab.metrics.bootstrap import Interval, KindsOfDefects, bootstrap_intervals
+from cfa_lab.metrics.bootstrap import (
+    CONFIDENCE,
+    NUM_RESAMPLES,
+    NUM_THRESHOLDS,
+    Interval,
+    KindsOfDefects,
+    bootstrap_intervals,
+)
 from cfa_lab.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
 from cfa_lab.metrics.decisions import decide
 from cfa_lab.metrics.per_image import aupimo
@@ -182,7 +189,12 @@ class ScoredSet:
         }
 
     def intervals(
-        self, *, num_resamples: int, confidence: float, num_thresholds: int, seed: int
+        self,
+        *,
+        num_resamples: int = NUM_RESAMPLES,
+        confidence: float = CONFIDENCE,
+        num_thresholds: int = NUM_THRESHOLDS,
+        seed: int = 0,
     ) -> dict[str, Interval]:
         """Bootstrap interval of every metric over images."""
         return bootstrap_intervals(

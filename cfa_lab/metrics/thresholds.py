@@ -6,7 +6,6 @@ the upper tail alone.
 """
 
 import numpy as np
-from scipy.stats import genpareto
 
 from cfa_lab.errors import UserError
 from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, no_other, one_of, within
@@ -70,6 +69,8 @@ def extreme_value_threshold(scores: np.ndarray, *, quantile: float) -> float:
     tail_share = excesses.size / ordered.size
     if beyond >= tail_share:
         return quantile_threshold(ordered, quantile=quantile)
+    from scipy.stats import genpareto
+
     shape, scale = _fit_tail(excesses)
     return float(start + genpareto.isf(beyond / tail_share, shape, scale=scale))
 
@@ -81,6 +82,8 @@ def _fit_tail(excesses: np.ndarray) -> tuple[float, float]:
         return 0.0, float(unit)
     if excesses.size > MAX_TAIL:
         excesses = excesses[np.linspace(0, excesses.size - 1, MAX_TAIL).astype(int)]
+    from scipy.stats import genpareto
+
     with np.errstate(all="ignore"):  # the search steps outside the support and comes back
         shape, _, scale = genpareto.fit(excesses / unit, 0.1, floc=0.0, scale=1.0)
         if not SHAPE_RANGE[0] <= shape <= SHAPE_RANGE[1]:

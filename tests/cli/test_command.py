@@ -52,6 +52,31 @@ def test_help_and_configuration_import_no_heavy_package(tmp_path, arguments):
     assert done.stdout
 
 
+def test_a_run_imports_what_it_uses_and_not_before_it_does(tmp_path, tiny_root):
+    """What stays away from a run without a tracker, and from the time to its first image."""
+    script = (
+        "import sys, cfa_lab.cli\n"
+        "before = None\n"
+        "def watch(event, given):\n"
+        "    global before\n"
+        f"    if event == 'open' and str(given[0]).startswith({str(tiny_root)!r}):\n"
+        "        before = before or set(sys.modules)\n"
+        "sys.addaudithook(watch)\n"
+        f"sys.argv = ['cfa_lab', *{TINY_RUN!r}, 'dataset.root={tiny_root}', 'hydra.run.dir=run']\n"
+        "cfa_lab.cli.main()\n"
+        "never = {'wandb', 'torchmetrics', 'pandas', 'sklearn', 'scipy.stats'}\n"
+        "late = {'torch._dynamo', 'scipy.ndimage', 'matplotlib', 'rich'}\n"
+        "assert 'torch' in before and 'matplotlib' in sys.modules\n"
+        "assert not never & set(sys.modules), never & set(sys.modules)\n"
+        "assert not late & before, late & before\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
 def test_a_reader_who_stops_reading_gets_no_complaint(tmp_path):
     """As in `python -m cfa_lab --help | head`."""
     read, write = os.pipe()

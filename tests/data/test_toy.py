@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cfa_lab.data import TOY_CATEGORIES, decode_image, load_mask, read_samples, write_toy
-from cfa_lab.data.toy import write
+from cfa_lab.data import decode_image, load_mask, read_samples
+from cfa_lab.data.toy import TOY_CATEGORIES, write, write_toy
 from cfa_lab.data.toy.render import DEFECTS, PERCEPTIBLE, render
 from cfa_lab.errors import UserError
 

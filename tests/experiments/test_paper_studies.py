@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cfa_lab.data import write_toy
+from cfa_lab.data.toy import write_toy
 from cfa_lab.report.tables.mvtec import CATEGORIES
 
 SCENES = {name: ("gear", "hide", "weave")[i % 3] for i, name in enumerate(CATEGORIES)}

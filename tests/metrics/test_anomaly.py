@@ -17,7 +17,7 @@ from cfa_lab import metrics as package
 from cfa_lab.bench.literal_pro import literal_aupro
 from cfa_lab.errors import UserError
 from cfa_lab.metrics import AnomalyMetrics
-from cfa_lab.metrics.anomaly import STATES
+from cfa_lab.metrics.collected import STATES
 from cfa_lab.metrics.names import limit_of
 
 LIMITS = (0.3, 0.05)
