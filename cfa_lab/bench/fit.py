@@ -75,7 +75,8 @@ def _fit(
     levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
     settings = load_settings("lab")
     settings.optimizer.name = name
-    settings.trainer.epochs = measured_epochs
+    if name == JUDGE:
+        settings.trainer.epochs = measured_epochs
 
     def seconds(levels: list[Any]) -> dict[str, float]:
         times = [time.perf_counter()]
