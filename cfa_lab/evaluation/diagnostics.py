@@ -1,6 +1,5 @@
 """What became of the hyperspheres: who lies inside them, which are used, how far patches are."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +110,7 @@ def summarise(
     num_entries: int,
     radius: float,
     squared: bool,
-    alpha: float | None,
+    sqrt_alpha: float | None,
 ) -> dict[str, Any]:
     """A run's diagnostics as JSON values, None where there is nothing to count.
 
@@ -130,7 +129,7 @@ def summarise(
         "num_patches": {name: len(values) for name, values in of_kind.items()},
         "radius": radius,
         "border_distance": border,
-        "sqrt_alpha": None if alpha is None else math.sqrt(alpha),
+        "sqrt_alpha": sqrt_alpha,
         "inside": {name: _inside(values, border) for name, values in of_kind.items()},
         "median_distance": {
             name: float(np.median(values[:, 0])) if len(values) else None

@@ -78,12 +78,12 @@ def draw_training(
     history: "Sequence[Mapping[str, float]] | pd.DataFrame",
     path: Path,
     *,
-    alpha: float | None = None,
+    sqrt_alpha: float | None = None,
 ) -> None:
     """Draw loss, radius and share of active pairs over the steps of `history.csv`.
 
-    Pale lines are single steps, strong ones a sliding mean. With `alpha` the radius has a line at
-    sqrt(alpha), below which repulsion (max(0, r^2 - d^2 - alpha)) cannot act.
+    Pale lines are single steps, strong ones a sliding mean. The radius has a line at
+    `sqrt_alpha`, up to which nothing is repelled.
     """
     table = _table(history)
     figure = new_figure(WIDTH, 5.4, constrained=True)
@@ -95,9 +95,9 @@ def draw_training(
         share = table[f"train/active_{term.lower()}"]
         _draw_steps(active, steps, share, label=term, color=colour)
     _draw_steps(radius, steps, table["train/radius"], label="Radius", color=NORMAL, smooth=False)
-    if alpha is not None:
-        label = f"Square root of alpha, {alpha**0.5:.3g}"
-        radius.axhline(alpha**0.5, label=label, color=QUIET, linewidth=0.9, linestyle=DASHED)
+    if sqrt_alpha is not None:
+        label = f"Square root of alpha, {sqrt_alpha:.3g}"
+        radius.axhline(sqrt_alpha, label=label, color=QUIET, linewidth=0.9, linestyle=DASHED)
     tidy(loss, title="Loss and its terms")
     tidy(radius, title="Radius of the hyperspheres")
     tidy(active, title="Share of active pairs", x="Step")

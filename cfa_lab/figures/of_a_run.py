@@ -28,7 +28,7 @@ def draw_figures(
     input_size: tuple[int, int],
     predictions: Sequence[dict[str, object]],
     history: Sequence[Row],
-    alpha: float | None,
+    sqrt_alpha: float | None,
     num_each: int,
 ) -> tuple[list[Panel], list[Path]]:
     """Draw a run's figures into `folder`; returns the panels for trackers, and the files.
@@ -77,7 +77,7 @@ def draw_figures(
         folder / SCORES: lambda path: figures.draw_score_histogram(
             predictions, path, threshold=image_threshold
         ),
-        folder / TRAINING: lambda path: _draw_training(history, path, alpha),
+        folder / TRAINING: lambda path: _draw_training(history, path, sqrt_alpha),
         folder / CURVES: lambda path: figures.draw_curves(result.curves, path),
     }.items():
         if path.name != TRAINING or history:
@@ -86,11 +86,11 @@ def draw_figures(
     return panels, files
 
 
-def _draw_training(history: Sequence[Row], path: Path, alpha: float | None) -> None:
+def _draw_training(history: Sequence[Row], path: Path, sqrt_alpha: float | None) -> None:
     if ATTRACTION_AFTER in history[-1]:
         figures.draw_solution(history[-1], path)
     else:
-        figures.draw_training(history, path, alpha=alpha)
+        figures.draw_training(history, path, sqrt_alpha=sqrt_alpha)
 
 
 def _case(

@@ -6,12 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cfa_lab.method.precision import BF16_ROUNDING
+
 BLOCK_ELEMENTS = 1 << 22
 """Largest number of elements of any intermediate tensor (16 MiB in float32)."""
-
-
-BF16_ROUNDING = 2**-8 * (1 + 2**-7)
-"""By how much of a bf16 number the number it was rounded from may differ."""
 
 
 class Neighbours(NamedTuple):

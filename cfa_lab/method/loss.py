@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cfa_lab.errors import UserError
+from cfa_lab.method.repulsion import sqrt_alpha
 from cfa_lab.vocabulary import ALPHA_SIGNS, NEGATIVES, AlphaSign, Negatives, one_of, within
 
 
@@ -66,12 +67,25 @@ class HypersphereLoss:
         """How many nearest entries the loss looks at."""
         return self.K + self.J
 
+    @property
+    def repelled(self) -> range:
+        """Which of the nearest entries, counted from 0, are the negatives."""
+        if self.J == 0:
+            return range(0)
+        return range(self.K if self.negatives == "after_k" else self.J, self.num_neighbours)
+
+    @property
+    def signed_alpha(self) -> float:
+        """alpha as it is subtracted."""
+        return self.alpha if self.alpha_sign == "minus" else -self.alpha
+
     def num_felt(self, radius: Tensor) -> int:
         """How many nearest entries can make a difference at radius r (scalar): K, or all.
 
-        While r^2 <= alpha (with a minus), no distance is below r^2 - alpha, so nothing is repelled.
+        While r is at most `sqrt_alpha`, nothing is repelled.
         """
-        reaches = self.alpha_sign == "plus" or float(radius.detach().square()) > self.alpha
+        limit = sqrt_alpha(J=self.J, alpha=self.alpha, alpha_sign=self.alpha_sign)
+        reaches = limit is None or float(radius.detach().square()) > self.alpha
         return self.num_neighbours if reaches else self.K
 
     def __call__(self, squared_distances: Tensor, radius: Tensor) -> LossTerms:
@@ -83,9 +97,8 @@ class HypersphereLoss:
             )
         distances = squared_distances if self.squared else safe_sqrt(squared_distances)
         r2 = radius.square()
-        alpha = self.alpha if self.alpha_sign == "minus" else -self.alpha
         outside = distances[..., : self.K] - r2
-        inside = r2 - self._negatives(distances) - alpha
+        inside = r2 - distances[..., self.repelled.start : self.repelled.stop] - self.signed_alpha
         return LossTerms(
             attraction=outside.relu().mean() / self.nu,
             repulsion=inside.relu().mean() / self.nu if self.J else inside.sum(),
@@ -94,12 +107,6 @@ class HypersphereLoss:
             if self.J
             else r2.detach() * 0,
         )
-
-    def _negatives(self, distances: Tensor) -> Tensor:
-        if self.J == 0:
-            return distances[..., :0]
-        start = self.K if self.negatives == "after_k" else self.J
-        return distances[..., start : self.num_neighbours]
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:

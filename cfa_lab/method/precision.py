@@ -1,6 +1,9 @@
-"""Which arithmetic the hardware at hand gains from."""
+"""What bf16 costs, and whether the hardware at hand gains from it."""
 
 import torch
+
+BF16_ROUNDING = 2**-8 * (1 + 2**-7)
+"""By how much of a bf16 number the number it was rounded from may differ."""
 
 
 def multiplies_faster_in_bf16(device: torch.device) -> bool:

@@ -86,6 +86,16 @@ def varying_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return chosen
 
 
+def is_of_the_data(key: str) -> bool:
+    """Whether a dotted key, or a group, says something of the data."""
+    return key.partition(".")[0] in OF_THE_DATA
+
+
+def goes_with(places: Sequence[Any], values: Sequence[Any]) -> bool:
+    """Whether there is one value at each place, so that it tells no two runs there apart."""
+    return len(set(zip(places, values, strict=True))) == len(set(places))
+
+
 def with_category(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys of data and images that differ between categories, but never within one.
 
@@ -94,16 +104,12 @@ def with_category(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     places = [(config.get("dataset.name"), config.get("category")) for config in configs]
     known = dict.fromkeys(
-        key
-        for config in configs
-        for key in config
-        if is_setting(key) and key.partition(".")[0] in OF_THE_DATA
+        key for config in configs for key in config if is_setting(key) and is_of_the_data(key)
     )
     found = []
     for key in known:
         values = [_token(config, key) for config in configs]
-        pairs = set(zip(places, values, strict=True))
-        if len(set(values)) > 1 and len(pairs) == len(set(places)):
+        if len(set(values)) > 1 and goes_with(places, values):
             found.append(key)
     return found
 

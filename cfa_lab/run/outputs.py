@@ -9,6 +9,7 @@ from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.evaluation.maps import write_maps
 from cfa_lab.figures.of_a_run import draw_figures
 from cfa_lab.method.detector import Detector
+from cfa_lab.method.repulsion import sqrt_alpha
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import scalars, write_diagnostics
 from cfa_lab.records.history import read_history
@@ -43,7 +44,7 @@ def write_results(
         input_size=extractor.geometry.input_size,
         predictions=predictions,
         history=read_history(folder),
-        alpha=_visible_alpha(config),
+        sqrt_alpha=_sqrt_alpha(config),
         num_each=config.evaluation.cases,
     )
     return predictions, panels, figures
@@ -63,7 +64,7 @@ def diagnose(
         num_entries=len(detector.bank),
         radius=float(detector.radius),
         squared=config.loss.squared,
-        alpha=_visible_alpha(config),
+        sqrt_alpha=_sqrt_alpha(config),
     )
     write_diagnostics(folder, record)
     return record
@@ -103,7 +104,7 @@ def _predictions(result: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _visible_alpha(config: Config) -> float | None:
-    """alpha, where repulsion can only begin once r passes its square root."""
+def _sqrt_alpha(config: Config) -> float | None:
+    """What r has to pass before repulsion can act, if anything."""
     loss = config.loss
-    return loss.alpha if loss.squared and loss.alpha_sign == "minus" and loss.J else None
+    return sqrt_alpha(J=loss.J, alpha=loss.alpha, alpha_sign=loss.alpha_sign)

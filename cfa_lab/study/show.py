@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from cfa_lab.config import Config
+from cfa_lab.report.settings import goes_with, is_of_the_data
 from cfa_lab.study.job import JobOutcome
 from cfa_lab.study.plan import PlannedJob, seconds_left
 
@@ -83,15 +84,10 @@ def _labels(settings: Sequence[dict[str, str]], *, without: Sequence[str] = ()) 
 
 
 def _of_the_data(settings: Sequence[dict[str, str]], configs: Sequence[Config]) -> list[str]:
-    """Keys of data and images that have one value in each category: they go with it."""
-    keys = {key for job in settings for key in job if key.partition(".")[0] in ("dataset", "image")}
-    pairs = list(zip(configs, settings, strict=True))
-    categories = {config.category for config in configs}
-    return [
-        key
-        for key in keys
-        if len({(config.category, job.get(key)) for config, job in pairs}) == len(categories)
-    ]
+    """Keys of data and images that go with the category."""
+    keys = {key for job in settings for key in job if is_of_the_data(key)}
+    categories = [config.category for config in configs]
+    return [key for key in keys if goes_with(categories, [job.get(key) for job in settings])]
 
 
 def _table(cells: dict[tuple[str, str], list[float]]):

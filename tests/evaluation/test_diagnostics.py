@@ -84,7 +84,7 @@ def literal_distances(nearest: list[list[float]], kinds: list[int]) -> diagnosti
 def test_a_patch_is_inside_where_the_loss_would_not_attract_it():
     distances = literal_distances([[0.5, 2], [0.1, 0.5], [0.6, 1], [3, 4]], [0, 0, 0, 1])
     record = diagnostics.summarise(
-        distances, num_images=1, num_entries=8, radius=0.5, squared=True, alpha=0.25
+        distances, num_images=1, num_entries=8, radius=0.5, squared=True, sqrt_alpha=0.5
     )
     assert record["inside"]["normal"] == pytest.approx(
         {"none": 1 / 3, "one": 1 / 3, "several": 1 / 3}
@@ -99,7 +99,7 @@ def test_a_patch_is_inside_where_the_loss_would_not_attract_it():
     assert found["diagnostics/bank_used_ratio"] == 0.25
     # without `squared` the loss compares r^2 with the distance itself
     plain = diagnostics.summarise(
-        distances, num_images=1, num_entries=8, radius=0.5, squared=False, alpha=None
+        distances, num_images=1, num_entries=8, radius=0.5, squared=False, sqrt_alpha=None
     )
     assert plain["border_distance"] == 0.25
     assert plain["inside"]["normal"]["none"] == pytest.approx(2 / 3)
@@ -113,7 +113,7 @@ def test_kinds_without_a_patch_and_banks_of_one_have_no_made_up_numbers():
         distances.nearest, np.zeros(4, dtype=np.int64), distances.kinds
     )
     record = diagnostics.summarise(
-        distances, num_images=1, num_entries=1, radius=0.0, squared=True, alpha=None
+        distances, num_images=1, num_entries=1, radius=0.0, squared=True, sqrt_alpha=None
     )
     assert record["num_patches"] == {"normal": 2, "defect": 0}
     assert record["inside"]["defect"] is None

@@ -348,7 +348,7 @@ def history(num_steps: int) -> list[dict[str, float]]:
 @pytest.mark.parametrize("as_table", [False, True])
 def test_training_shows_loss_radius_and_active_shares(figures, tmp_path, as_table):
     rows = history(200)
-    draw_training(pd.DataFrame(rows) if as_table else rows, tmp_path / "x.png", alpha=0.09)
+    draw_training(pd.DataFrame(rows) if as_table else rows, tmp_path / "x.png", sqrt_alpha=0.3)
     loss, radius, active = figures[0].axes
     trace, bound = radius.lines
     np.testing.assert_array_equal(trace.get_ydata(), [row["train/radius"] for row in rows])

@@ -139,7 +139,7 @@ def test_the_bank_is_known_from_the_model_where_the_record_does_not_say(tmp_path
         ({**LIMITED, "loss.alpha": 0.01}, 0.1, 100),
         ({**LIMITED, "loss.alpha": 4.0}, 2.0, None),
         ({**LIMITED, "loss.J": 0}, None, None),
-        ({**LIMITED, "loss.squared": False}, None, None),
+        ({**LIMITED, "loss.squared": False}, math.sqrt(0.1), 317),
         ({**LIMITED, "loss.alpha_sign": "plus"}, None, None),
     ],
 )

@@ -30,12 +30,10 @@ def terms_of(
     loss: HypersphereLoss, radius: float, *, num_patches: int, share: float, dtype: torch.dtype
 ) -> Terms:
     """A loss at radius r as a mean over so many patches, all of it times `share`."""
-    start = loss.K if loss.negatives == "after_k" else loss.J
-    stop = loss.num_neighbours if loss.J else start
+    start, stop = loss.repelled.start, loss.repelled.stop
     pairs = num_patches * np.maximum([loss.K, stop - start], 1)
     weights = torch.tensor(share / (loss.nu * pairs), dtype=dtype).numpy()
-    alpha = loss.alpha if loss.alpha_sign == "minus" else -loss.alpha
-    return Terms(weights, radius**2, alpha, loss.K, start, stop, loss.squared)
+    return Terms(weights, radius**2, loss.signed_alpha, loss.K, start, stop, loss.squared)
 
 
 def numbers_of(terms: Terms, sums: Any, nu: float) -> Tensor:

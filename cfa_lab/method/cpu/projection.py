@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cfa_lab.method.cpu.compiled import as_array, compiled, narrow, widen
+from cfa_lab.method.precision import BF16_ROUNDING
 
 NUM_COMPONENTS = (96, 160, 224)
 """Principal components that may stand for an entry: with their corrections and norms a multiple of
@@ -18,8 +19,6 @@ NUM_CORRECTED = 14
 REST = 1 / 64
 """Components are enough where no entry has more than this of the largest norm besides them."""
 
-BF16_ROUNDING = 2**-8 * (1 + 2**-7)
-"""By how much of a bf16 number the number it was rounded from may differ."""
 
 ITERATIONS = 2
 

@@ -1,12 +1,13 @@
 """What settings cost, and what became of their radius: the other half of a choice."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from cfa_lab.method import repulsion
 from cfa_lab.metrics.names import metric_name
 from cfa_lab.records import names
 from cfa_lab.records.history import count_steps, read_columns
@@ -62,10 +63,11 @@ def read_training(run: RecordedRun) -> Training | None:
 
 
 def sqrt_alpha(run: RecordedRun) -> float | None:
-    """What the radius must pass before repulsion can act, if there is such a limit."""
-    config = run.config
-    limited = config.get("loss.squared") and config.get("loss.alpha_sign") == "minus"
-    return math.sqrt(config["loss.alpha"]) if limited and config.get("loss.J") else None
+    """What the radius must pass before repulsion can act; None where nothing is too small."""
+    values: dict[str, Any] = {
+        name: run.config.get(f"loss.{name}") for name in ("J", "alpha", "alpha_sign")
+    }
+    return None if None in values.values() else repulsion.sqrt_alpha(**values)
 
 
 def leak(study: Study, metric: str) -> Cells:
