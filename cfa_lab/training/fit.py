@@ -21,6 +21,7 @@ from cfa_lab.training.order import Batches, bank_order, epoch_order
 from cfa_lab.training.parts import make_descriptor, make_loss, make_optimizer, make_scoring
 from cfa_lab.training.solve import say_what_has_no_part, solve_fit
 from cfa_lab.training.state import Fit, Observer
+from cfa_lab.vocabulary import within
 
 
 def fit_pyramid(
@@ -99,8 +100,7 @@ def new_fit(
     The initial weight is (d, sum of c_l + 2) and its bias (d,). `dimension_factor` multiplies the
     descriptor's dimension before gamma_d divides it. Raises UserError for impossible values.
     """
-    if not 0 <= (seed := whole("seed", seed)) < 2**32:
-        raise UserError(f"seed is {seed}; allowed: 0 to {2**32 - 1}")
+    within("seed", seed := whole("seed", seed))
     maps = checked_levels(levels)
     if settings.optimizer.name == "closed_form":
         say_what_has_no_part(settings)

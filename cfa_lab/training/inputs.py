@@ -14,22 +14,19 @@ from cfa_lab.config import Settings
 from cfa_lab.errors import UserError
 from cfa_lab.method.pyramid import StoredLevel, pool, select
 from cfa_lab.training.order import Batches
+from cfa_lab.vocabulary import BOUNDS
 
 POOL_BATCH = 16
-
-COUNTS = ("K", "J", "gamma_c", "gamma_d", "epochs", "batch_size")
-"""Settings that have to be whole numbers, of those that `fit_pyramid` takes."""
 
 
 def with_values(settings: Settings, **groups: dict[str, Any]) -> Settings:
     """A copy of settings in which every value given (not None) replaces the group's."""
     changed = {}
     for group, values in groups.items():
-        given = {
-            name: whole(f"{group}.{name}", value) if name in COUNTS else value
-            for name, value in values.items()
-            if value is not None
-        }
+        given = {name: value for name, value in values.items() if value is not None}
+        for name, value in given.items():
+            if BOUNDS[f"{group}.{name}"].whole:
+                given[name] = whole(f"{group}.{name}", value)
         changed[group] = replace(getattr(settings, group), **given)
     return replace(settings, **changed)
 
