@@ -19,16 +19,31 @@ SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function, kept for later processes, that holds no lock while it runs.
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz"},
+}
+"""It holds no lock while it runs. Sums may be taken in any order, so that they are vectorised;
+infinity and NaN keep their sense."""
 
-    Sums may be taken in any order, so that they are vectorised; infinity and NaN keep their sense.
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function for these types of arguments, kept for later processes.
+
     numba notices a change of a function's own file, but not of a file it calls: so the name under
     which it is kept holds a digest of them all.
     """
     function.__qualname__ += f"_{DIGEST}"
-    options = {"nogil": True, "cache": True, "error_model": "numpy"}
-    return numba.njit(**options, fastmath={"reassoc", "contract", "nsz"})(function)
+    return numba.njit(cache=True, **OPTIONS)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Let a function be compiled into those that call it.
+
+    For what is done for every row or patch: a call counts references to all arrays that it passes.
+    """
+    return numba.njit(inline="always", **OPTIONS)(function)
 
 
 INT32 = ir.IntType(32)
@@ -37,6 +52,11 @@ INT32 = ir.IntType(32)
 def as_array(tensor: Tensor) -> Any:
     """A tensor as the compiled code takes it: bf16 by its bits."""
     return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def as_arrays(tensors: Any) -> Any:
+    """A named tuple of tensors as one of arrays."""
+    return type(tensors)(*map(as_array, tensors))
 
 
 def _widen(context: Any, number: Any) -> Any:

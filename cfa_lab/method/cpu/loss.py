@@ -47,28 +47,28 @@ def radius_gradient(terms: Terms, sums: Any, radius: float) -> float:
 
 
 @compiled
-def judge_rows(squared, grad, sums, weights, r2, alpha, num_attracting, start, stop, as_is):
-    """Fill in the gradient of ascending squared distances (q, k); see `Terms`.
+def judge_rows(terms: Terms, squared, grad, sums):
+    """Fill in the gradient of ascending squared distances (q, k).
 
     Where k is less than K + J, the entries beyond count as too far to be repelled (`num_felt`).
     Adds to `sums` (2, 2): how far pairs are off their goal, and how many are; of attracted pairs
     and of repelled ones.
     """
-    attracting, repelling = weights
+    attracting, repelling = terms.weights
     for row in range(squared.shape[0]):
         for i in range(squared.shape[1]):
             distance, slope = squared[row, i], squared.dtype.type(1)
-            if not as_is:
+            if not terms.as_is:
                 distance = np.sqrt(distance)
                 slope = squared.dtype.type(0.5 / distance if distance != 0 else 0.0)
             pull = squared.dtype.type(0)
-            outside = distance - r2
-            if i < num_attracting and not outside <= 0:  # NaN counts, so that it is noticed
+            outside = distance - terms.r2
+            if i < terms.num_attracting and not outside <= 0:  # NaN counts, so that it is noticed
                 sums[0, 0] += outside
                 sums[1, 0] += 1
                 pull += attracting
-            inside = r2 - distance - alpha
-            if start <= i < stop and not inside <= 0:
+            inside = terms.r2 - distance - terms.alpha
+            if terms.start <= i < terms.stop and not inside <= 0:
                 sums[0, 1] += inside
                 sums[1, 1] += 1
                 pull -= repelling

@@ -1,6 +1,7 @@
 """Distances to all entries of a memory bank, nearly: by few numbers of each, and with a bound."""
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,23 @@ REST = 1 / 64
 
 
 ITERATIONS = 2
+
+
+class Bounds(NamedTuple):
+    """What the error of a half squared distance from a query x is made of, as numbers."""
+
+    largest: Any
+    """The largest |c|^2 / 2 of the entries."""
+    relative: Any
+    """Times |x|^2 / 2 + `largest`: rounding of sums and of leading components."""
+    uncorrected: Any
+    """Times the norm of x's components that are not corrected: their rounding to bf16."""
+    drift: Any
+    """Times |x|: the components of the entries are not quite theirs."""
+    rest: Any
+    """Times the norm of x's rest: what no component holds of an entry, at most."""
+    slip: Any
+    """Times |x|^2: what x's rest may be larger by, squared."""
 
 
 class ProjectedBank:
@@ -63,9 +81,16 @@ class ProjectedBank:
         norm = (2 * half_norms.max()).sqrt()
         uncorrected = reduced[:, self._corrected :].norm(dim=1).max() if rounded else norm * 0
         relative = (2.2 * width + bank.shape[1]) * unit + (4.1 * 2**-16 if rounded else 0)
-        bounds = [half_norms.max(), relative, 2.01 * 2**-8 * uncorrected]
-        bounds += [drift * norm, rest.max() + drift * norm, 2 * drift]
-        self._bounds = bank.new_tensor([float(value) for value in bounds])
+        bounds = Bounds(
+            largest=half_norms.max(),
+            relative=relative,
+            uncorrected=2.01 * 2**-8 * uncorrected,
+            drift=drift * norm,
+            rest=rest.max() + drift * norm,
+            slip=2 * drift,
+        )
+        scalar = bank.numpy().dtype.type
+        self._bounds = Bounds(*(scalar(float(value)) for value in bounds))
         self.factors = bank.new_zeros(
             len(bank), width, dtype=torch.bfloat16 if rounded else bank.dtype
         )
@@ -86,8 +111,8 @@ class ProjectedBank:
         factors = self.factors.new_empty(len(shifted), self.factors.shape[1])
         errors = shifted.new_empty(len(shifted), 2)
         reduced = shifted if self.basis is None else shifted @ self.basis
-        arrays = (shifted, reduced, factors, errors, self._bounds)
-        _write_queries(*(as_array(tensor) for tensor in arrays), self._corrected)
+        arrays = (as_array(tensor) for tensor in (shifted, reduced, factors, errors))
+        _write_queries(*arrays, self._bounds, self._corrected)
         return factors, errors
 
 
@@ -141,23 +166,22 @@ def _write_entries(
 
 
 @compiled
-def _write_queries(shifted, reduced, factors, errors, bounds, num_corrected):
-    largest, relative, uncorrected, drift, rest, slip = bounds
+def _write_queries(shifted, reduced, factors, errors, bounds: Bounds, num_corrected):
     p, s = reduced.shape[1], num_corrected
-    zero = factors[:1, :1].ravel()[0]
-    one = narrow(bounds.dtype.type(1), zero)
+    number, zero = shifted.dtype.type, factors.dtype.type(0)
+    one = narrow(number(1), zero)
     for row in range(shifted.shape[0]):
         query, numbers, out = shifted[row], reduced[row], factors[row]
-        square = bounds.dtype.type(0)
+        square = number(0)
         for j in range(query.shape[0]):
             square += query[j] * query[j]
-        kept = bounds.dtype.type(0)
+        kept = number(0)
         for j in range(p):
             kept += numbers[j] * numbers[j]
         for j in range(p):
             out[j] = narrow(numbers[j], zero)
         half = square / 2
-        leading = bounds.dtype.type(0)
+        leading = number(0)
         for j in range(s):
             leading += numbers[j] * numbers[j]
             out[p + j] = narrow(numbers[j] - widen(out[j]), zero)
@@ -173,8 +197,8 @@ def _write_queries(shifted, reduced, factors, errors, bounds, num_corrected):
             out[p] = one
             out[p + 1] = narrow(half, zero)
         norm = np.sqrt(square)
-        error = relative * (half + largest) + drift * norm
-        error += uncorrected * np.sqrt(max(kept - leading, 0) + relative * square)
-        beyond = np.sqrt(max(square - kept, 0) + slip * square)
-        errors[row, 0] = (error + rest * beyond) * bounds.dtype.type(1.01)
+        error = bounds.relative * (half + bounds.largest) + bounds.drift * norm
+        error += bounds.uncorrected * np.sqrt(max(kept - leading, 0) + bounds.relative * square)
+        beyond = np.sqrt(max(square - kept, 0) + bounds.slip * square)
+        errors[row, 0] = (error + bounds.rest * beyond) * number(1.01)
         errors[row, 1] = beyond

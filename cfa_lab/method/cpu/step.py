@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cfa_lab.method.cpu.compiled import as_array, compiled
-from cfa_lab.method.cpu.levelwise import Grid, add_levels, make_grid, pull_row
-from cfa_lab.method.cpu.loss import judge_rows, numbers_of, radius_gradient, terms_of
-from cfa_lab.method.cpu.neighbours import propose, rules, select_rows
+from cfa_lab.method.cpu.compiled import as_array, as_arrays, compiled
+from cfa_lab.method.cpu.grid import Grid, make_grid
+from cfa_lab.method.cpu.levelwise import Pairs, Pulls, Summands, add_levels, pull_row
+from cfa_lab.method.cpu.loss import Terms, judge_rows, numbers_of, radius_gradient, terms_of
+from cfa_lab.method.cpu.neighbours import propose, rules_of
 from cfa_lab.method.cpu.projection import ProjectedBank
+from cfa_lab.method.cpu.selection import Found, Proposals, Rules, select_rows
 from cfa_lab.method.cpu.threads import side_by_side
 from cfa_lab.method.cpu.workspace import Workspace
 from cfa_lab.method.descriptor import Descriptor
@@ -122,21 +124,21 @@ class _Piece:
             torch.mm(level, part.T, out=products[rows])
         pulls = self._take("coarse pulls", self.num_coarse, self.dtype).zero_()
         ends = total.bias.new_zeros(3, len(total.bias))
+        rules = rules_of(step.bank, step.bank.shifted)
         for first, last in self._blocks(cut, num_cuts):
-            patches = slice(first * grid.size[1], last * grid.size[1])
+            patches = slice(first * grid.width, last * grid.width)
             phi, own = self._describe(patches, products, (first, last))
-            errors, distances = propose(step.bank, phi, self._buffer(len(phi)))
-            tensors = (distances, errors, phi, step.bank.shifted)
-            out = (own, pulls, ends)
+            proposals = propose(step.bank, phi, self._buffer(len(phi)))
             _finish_rows(
-                grid.arrays,
+                grid,
                 (first, last),
-                tuple(as_array(tensor) for tensor in tensors),
-                rules(step.bank),
+                as_array(phi),
+                as_arrays(proposals),
+                rules,
                 num_felt,
-                tuple(terms),
+                terms,
                 sums,
-                tuple(as_array(tensor) for tensor in out),
+                as_arrays(Pulls(own, pulls, ends)),
             )
             self._add_product(total.weight, 0, own, self.finest[patches])
         start = len(self.parts[0].T)
@@ -150,13 +152,13 @@ class _Piece:
 
     def _blocks(self, cut: int, num_cuts: int) -> Iterator[tuple[int, int]]:
         """Rows of patches of one part, in blocks of about equal size."""
-        num_rows = self.grid.num_images * self.grid.size[0]
+        num_rows = self.grid.num_images * self.grid.height
         first, last = cut * num_rows // num_cuts, (cut + 1) * num_rows // num_cuts
         most = min(
             DISTANCE_ELEMENTS // len(self.step.bank),
             FEATURE_ELEMENTS // len(self.step.descriptor.weight),
         )
-        most = max(1, most // self.grid.size[1])
+        most = max(1, most // self.grid.width)
         num_blocks = -(-(last - first) // most)
         edges = [first + i * (last - first) // max(1, num_blocks) for i in range(num_blocks + 1)]
         return pairwise(edges)
@@ -170,7 +172,7 @@ class _Piece:
         phi = self._take("phi", len(level), self.dtype)
         own = phi if step.dtype == phi.dtype else self._take("own", len(level), step.dtype)
         torch.mm(level, self.parts[0].T, out=own)
-        add_levels(self.grid, own, products, self.bias, self.position, phi, rows)
+        add_levels(self.grid, rows, Summands(own, products, self.bias, self.position), phi)
         return phi, own
 
     def _add_product(self, weight: Tensor, start: int, grad: Tensor, level: Tensor) -> None:
@@ -195,56 +197,37 @@ def _grid(num_images: int, sizes: tuple[tuple[int, int], ...], dtype: torch.dtyp
 
 
 @compiled
-def _finish_rows(grid, rows, tensors, rules, num_felt, terms, sums, targets):
+def _finish_rows(
+    grid: Grid,
+    rows,
+    phi,
+    proposals: Proposals,
+    rules: Rules,
+    num_felt,
+    terms: Terms,
+    sums,
+    pulls: Pulls,
+):
     """From proposed distances to gradients, row by row, while the entries found are in the caches.
 
-    `tensors`: half squared distances (p, m), their errors, patch features and entries; `rules`: of
-    the selection; `terms`: of the loss, whose `sums` are added to; `targets`: what `pull_row` fills
-    in or adds to.
+    `rows`: the range of rows of patches whose features `phi` (p, d) are; `num_felt`: how many
+    neighbours; `sums`: of the loss, added to; `pulls`: where the gradient of the features goes.
     """
-    starts, sizes, row_low, row_weights, column_low, column_weights, row_at, column_at = grid
     first, last = rows
-    distances, errors, phi, entries = tensors
-    order, spared, rounding, margin, none = rules
-    weights, r2, alpha, num_attracting, start, stop, as_is = terms
-    out, pulls, ends = targets
-    width = len(column_at)
-    indices = np.empty((width, num_felt), np.int64)
-    squared = np.empty((width, num_felt), phi.dtype)
+    width = grid.width
+    found = Found(np.empty((width, num_felt), np.int64), np.empty((width, num_felt), phi.dtype))
     grad = np.empty((width, num_felt), phi.dtype)
     for grid_row in range(first, last):
         begin = (grid_row - first) * width
         end = begin + width
         own = phi[begin:end]
         select_rows(
-            distances[begin:end],
-            errors[begin:end],
-            own,
-            indices,
-            squared,
-            entries,
-            order,
-            spared,
-            rounding,
-            margin,
-            none,
+            own, Proposals(proposals.values[begin:end], proposals.errors[begin:end]), rules, found
         )
-        judge_rows(squared, grad, sums, weights, r2, alpha, num_attracting, start, stop, as_is)
+        judge_rows(terms, found.squared, grad, sums)
         pull_row(
-            starts,
-            sizes,
-            row_low,
-            row_weights,
-            column_low,
-            column_weights,
-            row_at,
-            column_at,
+            grid,
             grid_row,
-            own,
-            entries,
-            indices,
-            grad,
-            out[begin:end],
-            pulls,
-            ends,
+            Pairs(own, rules.entries, found.indices, grad),
+            Pulls(pulls.finest[begin:end], pulls.coarse, pulls.ends),
         )
