@@ -1,0 +1,73 @@
+"""Compiled code is kept under a digest of `method/cpu/`: so it calls nothing from elsewhere."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cfa_lab
+from cfa_lab.method.cpu.compiled import SOURCES
+
+PACKAGE = Path(cfa_lab.__file__).parent
+HOME = "cfa_lab.method.cpu"
+DECORATORS = {"compiled", "inlined"}
+
+
+def foreign_names(source: str) -> set[str]:
+    """Names from other rooms that the compiled functions of a module read."""
+    tree = ast.parse(source)
+    foreign = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("cfa_lab")
+        and not f"{node.module}.".startswith(f"{HOME}.")
+        for alias in node.names
+    }
+    return {
+        node.id
+        for function in compiled_functions(tree)
+        for statement in function.body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and node.id in foreign
+    }
+
+
+def compiled_functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(d, ast.Name) and d.id in DECORATORS for d in node.decorator_list)
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_compiled_function_reads_only_what_the_digest_covers(path: Path):
+    assert not foreign_names(path.read_text(encoding="utf-8"))
+
+
+def test_nothing_is_compiled_elsewhere():
+    """But for Triton's kernels, which keep themselves."""
+    assert sorted((PACKAGE / "method" / "cpu").glob("*.py")) == SOURCES
+    for path in set(PACKAGE.rglob("*.py")) - set(SOURCES):
+        source = path.read_text(encoding="utf-8")
+        assert "import numba" not in source and "from numba" not in source, path
+        assert not compiled_functions(ast.parse(source)), path
+
+
+def test_a_function_or_a_number_from_elsewhere_would_be_noticed():
+    source = """
+from cfa_lab.method.cpu.compiled import compiled, widen
+from cfa_lab.method.filter import BF16_ROUNDING
+from cfa_lab.method.loss import HypersphereLoss as Loss
+
+@compiled
+def kernel(values):
+    return widen(values[0]) * BF16_ROUNDING
+
+def outside(loss: Loss):
+    return kernel(loss.nu)
+"""
+    assert foreign_names(source) == {"BF16_ROUNDING"}
+    assert foreign_names(source.replace("* BF16_ROUNDING", "* Loss.nu")) == {"Loss"}
