@@ -2,14 +2,14 @@
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 
 @contextmanager
-def put_off(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
+def put_off(modules: Mapping[str, Sequence[str]]) -> Generator[None]:
     """While the body imports a library, let it have these modules without importing them.
 
     Whatever it takes from one of them loads the module, except the functions listed for it, which

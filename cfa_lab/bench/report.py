@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "has_amx": torch.cpu._is_amx_tile_supported(),
+        "has_amx": torch.cpu._is_amx_tile_supported(),  # pyright: ignore[reportPrivateUsage]
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "num_threads": torch.get_num_threads(),
         "torch": torch.__version__,

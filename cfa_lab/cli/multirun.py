@@ -125,7 +125,8 @@ def _reason(job_return: JobReturn) -> str | None:
     """Why a job brought no outcome; jobs report their failures, so this one did not get so far."""
     if job_return.status is JobStatus.COMPLETED:
         return None
-    return f"{type(job_return._return_value).__name__}: {job_return._return_value}"
+    error = job_return._return_value  # pyright: ignore[reportPrivateUsage]
+    return f"{type(error).__name__}: {error}"
 
 
 def _one_line(text: str | None) -> str:
@@ -141,5 +142,5 @@ def _num_parallel(master: DictConfig) -> int | None:
     if target.endswith("JoblibLauncher"):
         import joblib
 
-        return joblib.effective_n_jobs(master.hydra.launcher.n_jobs)
+        return int(joblib.effective_n_jobs(master.hydra.launcher.n_jobs))
     return None

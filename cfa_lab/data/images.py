@@ -1,6 +1,6 @@
 """From image files to the arrays a network is fed with, and masks to arrays of the same extent."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,7 +170,7 @@ def iterate_images(
 
 
 @contextmanager
-def _reading(what: str, path: Path) -> Iterator[None]:
+def _reading(what: str, path: Path) -> Generator[None]:
     try:
         yield
     # Decoders raise anything on damaged bytes, from OSError and SyntaxError to struct.error.

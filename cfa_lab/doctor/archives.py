@@ -5,7 +5,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -102,7 +102,7 @@ def _digests(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[Opened]:
+def _opened(archive: Path) -> Generator[Opened]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             yield _Zip(file, archive)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ class Shelf:
                     partial.write_bytes(content)
 
     @contextmanager
-    def lock(self, image: str) -> Iterator[None]:
+    def lock(self, image: str) -> Generator[None]:
         """Hold off other processes that want to make the features of this image.
 
         Images share 256 locks, which is harmless as long as nobody holds two of them.
@@ -134,7 +134,7 @@ class Shelf:
         return entry_path(self.store.folder, self.kind, image)
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _disk(self) -> Generator[None]:
         """Turn what the disk refuses into a user's error."""
         try:
             yield

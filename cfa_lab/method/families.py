@@ -1,16 +1,16 @@
 """timm, and the families of its networks whose layers are walked one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
-from torch._compile import _disable_dynamo
+from torch._compile import _disable_dynamo  # pyright: ignore[reportPrivateUsage]
 
 from cfa_lab.imports import put_off
 
 
 @contextmanager
-def _compiler_put_off() -> Iterator[None]:
+def _compiler_put_off() -> Generator[None]:
     """Let the body decorate with `torch.compiler.disable` as torch does within itself.
 
     torch's own decorator imports the compiler when the function is called, the public one at once.

@@ -1,7 +1,7 @@
 """A run folder's life: what is there when a run begins, and what a failure leaves."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def clear_results(folder: Path, *, first_step: int) -> None:
 @contextmanager
 def recorded_failure(
     folder: Path, facts: dict[str, Any], *, has_begun: Callable[[], bool]
-) -> Iterator[None]:
+) -> Generator[None]:
     """Record a failure of the body, once training has begun, and let it pass on."""
     try:
         yield

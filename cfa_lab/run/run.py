@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -51,7 +51,7 @@ class Timing:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
+    def measure(self, part: str) -> Generator[None]:
         began = time.perf_counter()
         yield
         name = f"time/{part}_seconds"

@@ -1,7 +1,7 @@
 """Who is told about a run besides its folder, from its configuration."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +42,7 @@ def multirun_name(folder: Path) -> str | None:
 
 
 @contextmanager
-def shown_to_sweep(config: Config, folder: Path) -> Iterator[None]:
+def shown_to_sweep(config: Config, folder: Path) -> Generator[None]:
     """Let a W&B sweep see that the body failed, even before the run began to tell W&B of itself.
 
     The sweep gave the run its id and would wait for it; a mistake that is found before training

@@ -7,7 +7,7 @@ run is worth is read from its folder, and the hints can be made again from the f
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class RunIndex:
         return _folder(self.root, run_key)
 
     @contextmanager
-    def held(self, run_key: str) -> Iterator[None]:
+    def held(self, run_key: str) -> Generator[None]:
         """Keep other processes from the run of this key; waits while one of them is at it."""
         path = self.root / HINTS / f"{run_key}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
@@ -73,7 +74,7 @@ def run_once(
     )
 
 
-def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict] | None:
+def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict[str, Any]] | None:
     """The complete run that can stand for this one: its key is the same, and it left what is asked.
 
     Maps are files that decide no number, so they are not part of the key.
@@ -84,7 +85,7 @@ def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict]
     return found
 
 
-def reuse(config: Config, folder: Path, found: Path, record: dict) -> Path:
+def reuse(config: Config, folder: Path, found: Path, record: dict[str, Any]) -> Path:
     """Record a reuse in `folder`, or beside it where that holds another run; returns the folder.
 
     A complete run of the same key that lies there already stays as it is.

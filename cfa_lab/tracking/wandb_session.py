@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -155,7 +155,7 @@ def _set_up(wandb: Any) -> "wandb.Settings":
 
 
 @contextmanager
-def keep_files_below(folder: Path) -> Iterator[None]:
+def keep_files_below(folder: Path) -> Generator[None]:
     """Point wandb's staging area and cache into the run folder, unless the user chose others."""
     places = {"WANDB_DATA_DIR": folder, "WANDB_CACHE_DIR": folder / "cache"}
     ours = {name: str(place) for name, place in places.items() if name not in os.environ}

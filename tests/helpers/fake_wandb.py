@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -233,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_wandb() -> Iterator[FakeWandb]:
+def fake_wandb() -> Generator[FakeWandb]:
     """A server that answers until the `with` block ends, and never longer than five minutes."""
     with FakeWandb() as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
