@@ -1,5 +1,6 @@
 """The program: sub-commands, Hydra, and the way out for every error."""
 
+import gc
 import importlib
 import os
 import signal
@@ -59,6 +60,8 @@ def main() -> None:
         many = MULTIRUN_FLAGS & set(sys.argv)
         again = "; the same command goes on where it was" if many else ""
         leave(f"interrupted{again}", code=130)
+    finally:
+        gc.freeze()  # or the interpreter looks through all modules once more as it ends
     if task.failure is not None:
         report(*task.failure)
 

@@ -13,6 +13,7 @@ from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
+from cfa_lab.imports import importing
 from cfa_lab.records import names
 from cfa_lab.records.record import record_of
 
@@ -44,9 +45,10 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
     config = to_config(cfg)
     if config.category == "all":
         raise UserError("category=all stands for many runs; put -m before it")
-    from cfa_lab.run.run import run
-    from cfa_lab.run.show import show_result
-    from cfa_lab.study.index import RunIndex, dated_root
+    with importing():
+        from cfa_lab.run.run import run
+        from cfa_lab.run.show import show_result
+        from cfa_lab.study.index import RunIndex, dated_root
 
     result = run(config, folder, on_begin=lambda: save_settings(folder, cfg, hydra_config))
     if (root := dated_root(folder)) is not None:  # a multirun may reuse it
@@ -59,7 +61,8 @@ def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
     """A job of a multirun: an outcome, failures included, for cfa_lab's own sweeper."""
     hydra_config: Any = HydraConfig.instance().cfg
     ours = hydra_config.hydra.sweeper._target_.endswith(SWEEPER)
-    from cfa_lab.study.job import JobOutcome, run_once
+    with importing():
+        from cfa_lab.study.job import JobOutcome, run_once
 
     try:
         config = on_its_gpu(to_config(cfg), hydra_config.hydra.job.num)
