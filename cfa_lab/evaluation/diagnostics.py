@@ -1,7 +1,7 @@
 """What became of the hyperspheres: who lies inside them, which are used, how far patches are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,7 @@ import torch
 from cfa_lab.data.geometry import Placement, Size
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation.evaluate import sample_mask
-from cfa_lab.evaluation.maps import inputs_of_images
-from cfa_lab.features.extract import Extractor
-from cfa_lab.method.detector import Detector
-from cfa_lab.method.neighbours import NeighbourSearch
-from cfa_lab.method.pyramid import patch_grid
+from cfa_lab.method.neighbours import Neighbours
 from cfa_lab.records.diagnostics import INSIDE, KINDS
 from cfa_lab.tracking.base import Curve
 
@@ -42,26 +38,39 @@ def choose_samples(samples: Sequence[Sample], num_images: int) -> list[Sample]:
     return [samples[i] for i in np.linspace(0, len(samples) - 1, num_images).round().astype(int)]
 
 
-def patch_distances(
-    detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
-) -> PatchDistances:
-    """Search the two nearest entries of every patch that shows a part of an image, in one pass."""
-    search = NeighbourSearch(detector.bank)
-    k = min(2, len(detector.bank))
-    nearest, entries, kinds = [], [], []
-    for sample, inputs in inputs_of_images(extractor, table, samples):
-        for placement, pyramid in inputs:
-            with torch.no_grad():
-                found = search.nearest(detector.descriptor(pyramid)[0], k)
-            mask = sample_mask(table, sample, placement)
-            grid = patch_grid(pyramid)
-            shown, overlapping = cells(mask, placement, grid, extractor.geometry.input_size)
-            kind = np.where(overlapping, DEFECT, UNKNOWN if mask is None else NORMAL)[shown]
-            kinds.append(kind.astype(np.int8))
-            keep = torch.from_numpy(shown.ravel()).to(found.indices.device)
-            nearest.append(found.squared_distances[keep].sqrt().float().cpu().numpy())
-            entries.append(found.indices[keep, 0].cpu().numpy())
-    return PatchDistances(np.concatenate(nearest), np.concatenate(entries), np.concatenate(kinds))
+class PatchWitness:
+    """Keeps of chosen test images what the search finds while they are scored."""
+
+    def __init__(self, table: SampleTable, samples: Sequence[Sample], input_size: Size):
+        self.num_images = len(samples)
+        self._table, self._input_size = table, input_size
+        self._chosen = {sample.path for sample in samples}
+        self._parts: list[PatchDistances] = []
+
+    def see(self, sample: Sample, placement: Placement, grid: Size, found: Neighbours) -> None:
+        """Take note of the patches of one input that show a part of a chosen image."""
+        if sample.path not in self._chosen:
+            return
+        mask = sample_mask(self._table, sample, placement)
+        shown, overlapping = cells(mask, placement, grid, self._input_size)
+        kinds = np.where(overlapping, DEFECT, UNKNOWN if mask is None else NORMAL)[shown]
+        keep = torch.from_numpy(shown.ravel()).to(found.indices.device)
+        self._parts.append(
+            PatchDistances(
+                found.squared_distances[keep, :2].sqrt().float().cpu().numpy(),
+                found.indices[keep, 0].cpu().numpy(),
+                kinds.astype(np.int8),
+            )
+        )
+
+    def distances(self) -> PatchDistances:
+        """Those of all patches seen."""
+        return PatchDistances(
+            *(
+                np.concatenate([getattr(part, field.name) for part in self._parts])
+                for field in fields(PatchDistances)
+            )
+        )
 
 
 def cells(

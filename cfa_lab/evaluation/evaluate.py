@@ -11,7 +11,7 @@ from cfa_lab.data.geometry import Placement
 from cfa_lab.data.images import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation.defects import DefectReader
-from cfa_lab.evaluation.maps import ScoredImage, score_images
+from cfa_lab.evaluation.maps import ScoredImage, See, score_images
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.collected import CollectedScores
@@ -104,17 +104,19 @@ def evaluate(
     thresholds: Thresholds | None = None,
     num_resamples: int = 0,
     spill_gb: float | None = None,
+    see: See | None = None,
 ) -> Evaluation:
     """Score the test set and measure it, from raw scores, masks cut to the scored window.
 
-    Where the authors of the data set measure sPRO or SegF1 (`table.measures`), so does this.
+    Where the authors of the data set measure sPRO or SegF1 (`table.measures`), so does this. `see`
+    is told of the neighbours of every test image's patches.
     """
     spill_bytes = None if spill_gb is None else int(spill_gb * 2**30)
     reader = DefectReader(table) if "spro" in table.measures else None
     collected = CollectedScores(aupro_limits, with_spro=reader is not None, spill_bytes=spill_bytes)
     images: list[ScoredImage] = []
     outside = _Outside()
-    for scored, window_map in score_images(detector, extractor, table, table.test):
+    for scored, window_map in score_images(detector, extractor, table, table.test, see=see):
         images.append(scored)
         sample = scored.sample
         mask = sample_mask(table, sample, scored.placement)

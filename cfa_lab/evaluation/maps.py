@@ -1,8 +1,9 @@
 """Score maps of images: from the extractor and the detector to the original image's pixels."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.data.tiles import merge
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
+from cfa_lab.method.neighbours import Neighbours
+from cfa_lab.method.pyramid import patch_grid
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,17 @@ class ScoredImage:
     """Height and width that the patch grid covers: the input's, or those of all tiles together."""
 
 
+See = Callable[[Sample, Placement, Size, Neighbours], None]
+"""Told of an image's input: where it lies, its patch grid, and the neighbours of its patches."""
+
+
 def score_images(
-    detector: Detector, extractor: Extractor, table: SampleTable, samples: Sequence[Sample]
+    detector: Detector,
+    extractor: Extractor,
+    table: SampleTable,
+    samples: Sequence[Sample],
+    *,
+    see: See | None = None,
 ) -> Iterator[tuple[ScoredImage, Tensor]]:
     """Score images in order; yields each with its map (h, w) of the scored window.
 
@@ -40,7 +52,10 @@ def score_images(
     """
     geometry = extractor.geometry
     for sample, inputs in inputs_of_images(extractor, table, samples):
-        parts = [(placement, detector.patch_scores(pyramid)) for placement, pyramid in inputs]
+        parts = []
+        for placement, pyramid in inputs:
+            told = see and partial(see, sample, placement, patch_grid(pyramid))
+            parts.append((placement, detector.patch_scores(pyramid, told)))
         placement, scores = _whole(parts, geometry)  # (1, h, w)
         canvas = geometry.canvas(placement.original)
         smoothed = detector.scoring.maps(scores, canvas)

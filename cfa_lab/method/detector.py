@@ -1,6 +1,6 @@
 """A fitted CFA model: what a checkpoint holds and what scores an image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
-from cfa_lab.method.neighbours import NeighbourSearch
+from cfa_lab.method.neighbours import Neighbours, NeighbourSearch
 from cfa_lab.method.pyramid import Pyramid, patch_grid, pool, select
 from cfa_lab.method.scoring import Scoring
 
@@ -33,19 +33,26 @@ class Detector(nn.Module):
         self._search: NeighbourSearch | None = None
 
     @torch.no_grad()
-    def patch_scores(self, pyramid: Pyramid) -> Tensor:
+    def patch_scores(
+        self, pyramid: Pyramid, see: Callable[[Neighbours], None] | None = None
+    ) -> Tensor:
         """Score the patches of one batch of pooled maps (b, c_l, h_l, w_l): (b, h, w), its device.
 
-        Image by image, so that a score never depends on what else was in the batch.
+        Image by image, so that a score never depends on what else was in the batch. `see` is told
+        of each image's neighbours, of two at least where the bank has them.
         """
         if self._search is None or self._search.bank is not self.bank:
             self._search = NeighbourSearch(self.bank)
-        grid = patch_grid(pyramid)
+        grid, num_neighbours = patch_grid(pyramid), self.scoring.num_neighbours
+        num_found = num_neighbours if see is None else max(num_neighbours, min(2, len(self.bank)))
         scores = []
         for i in range(len(pyramid[0])):
             phi = self.descriptor([level[i : i + 1] for level in pyramid])[0]  # (n, d)
-            found = self._search.nearest(phi, self.scoring.num_neighbours)
-            scores.append(self.scoring.patch_scores(found.squared_distances).unflatten(0, grid))
+            found = self._search.nearest(phi, num_found)
+            if see is not None:
+                see(found)
+            nearest = found.squared_distances[:, :num_neighbours]
+            scores.append(self.scoring.patch_scores(nearest).unflatten(0, grid))
         return torch.stack(scores)
 
     def score(self, levels: Sequence[Any], *, pooled: bool = False) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 from cfa_lab.config import Config
 from cfa_lab.evaluation import diagnostics
+from cfa_lab.evaluation.diagnostics import PatchWitness
 from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.evaluation.maps import write_maps
 from cfa_lab.figures.of_a_run import draw_figures
@@ -50,17 +51,22 @@ def write_results(
     return predictions, panels, figures
 
 
-def diagnose(
-    config: Config, prepared: Preparation, folder: Path, detector: Detector
-) -> dict[str, Any] | None:
-    """Write what the hyperspheres became; None where the configuration asks for no such thing."""
+def make_witness(config: Config, prepared: Preparation) -> PatchWitness | None:
+    """Who sees what diagnostics need; None where the configuration asks for no such thing."""
     table = prepared.table
     samples = diagnostics.choose_samples(table.test, config.evaluation.diagnostics)
-    if not samples:
+    return PatchWitness(table, samples, prepared.extractor.geometry.input_size) if samples else None
+
+
+def diagnose(
+    config: Config, folder: Path, detector: Detector, witness: PatchWitness | None
+) -> dict[str, Any] | None:
+    """Write what the hyperspheres became, if somebody saw it."""
+    if witness is None:
         return None
     record = diagnostics.summarise(
-        diagnostics.patch_distances(detector, prepared.extractor, table, samples),
-        num_images=len(samples),
+        witness.distances(),
+        num_images=witness.num_images,
         num_entries=len(detector.bank),
         radius=float(detector.radius),
         squared=config.loss.squared,

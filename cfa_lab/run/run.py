@@ -16,12 +16,13 @@ from cfa_lab.evaluation.evaluate import (
     evaluate,
     set_thresholds,
 )
+from cfa_lab.evaluation.maps import See
 from cfa_lab.method.detector import Detector
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import begin, first_step, recorded_failure
-from cfa_lab.run.outputs import diagnose, make_outcome, write_results
+from cfa_lab.run.outputs import diagnose, make_outcome, make_witness, write_results
 from cfa_lab.run.prepare import Preparation, prepare, seen_in_training
 from cfa_lab.run.progress import TrainingProgress
 from cfa_lab.run.protocol import protocol_of
@@ -115,8 +116,9 @@ def _run(
         with timing.measure("training"):
             detector = _train(config, prepared, fit, folder, trackers)
         del levels, fit
+        witness = make_witness(config, prepared)
         with timing.measure("evaluation"):
-            result = _evaluate(config, prepared, detector, last=True)
+            result = _evaluate(config, prepared, detector, last=True, see=witness and witness.see)
         seen, outside = seen_in_training(table), result.outside
         for doubt in doubts_by_content(
             seen, outside["num_empty_masks"], outside["num_inverted_masks"]
@@ -124,7 +126,7 @@ def _run(
             log.warning("%s", doubt)
         result = _with_best_epochs(config, folder, result, trackers)
         with timing.measure("diagnostics"):
-            diagnosis = diagnose(config, prepared, folder, detector)
+            diagnosis = diagnose(config, folder, detector, witness)
         with timing.measure("files"):
             predictions, panels, figures = write_results(
                 config, prepared, folder, detector.cpu(), result
@@ -161,7 +163,12 @@ def _train(
 
 
 def _evaluate(
-    config: Config, prepared: Preparation, detector: Detector, *, last: bool
+    config: Config,
+    prepared: Preparation,
+    detector: Detector,
+    *,
+    last: bool,
+    see: See | None = None,
 ) -> Evaluation:
     """Measure a detector; thresholds and intervals are for the last epoch only."""
     values = config.evaluation
@@ -184,6 +191,7 @@ def _evaluate(
         thresholds=thresholds,
         num_resamples=values.resamples if last else 0,
         spill_gb=values.spill_gb,
+        see=see,
     )
 
 

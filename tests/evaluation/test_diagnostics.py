@@ -1,6 +1,7 @@
 """Hypersphere diagnostics against literal counts, and what a run leaves and tells of them."""
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.samples import Sample
 from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.evaluate import sample_mask
+from cfa_lab.features.extract import Extractor
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import scalars
 from cfa_lab.run.prepare import make_extractor, read_table
@@ -169,6 +171,24 @@ def test_a_run_leaves_diagnostics_that_a_literal_search_confirms(tiny_config, tm
     assert numbers["defect"] >= np.concatenate(defect).sum() > 0
     assert record["median_distance"]["defect"] > record["median_distance"]["normal"]
     assert record["sqrt_alpha"] == pytest.approx(0.1**0.5)
+
+
+def test_each_image_goes_through_the_backbone_once_without_a_store(
+    tiny_config, tmp_path, monkeypatch
+):
+    seen: list[int] = []
+    pyramid = Extractor.pyramid
+
+    def counted(self: Extractor, pixels: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        seen.append(len(pixels))
+        return pyramid(self, pixels)
+
+    monkeypatch.setattr(Extractor, "pyramid", counted)
+    config = tiny_config("features.cache=false", "trainer.epochs=1")
+    run(config, tmp_path)
+    table = read_table(config)
+    assert sum(seen) == len(table.train) + len(table.test)
+    assert json.loads((tmp_path / names.DIAGNOSTICS).read_text())["num_images"] == len(table.test)
 
 
 def test_no_images_asked_for_leave_no_file(tiny_config, tmp_path: Path):

@@ -6,6 +6,7 @@ from helpers.tiny import make_pyramid
 from cfa_lab import Detector, reference
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
+from cfa_lab.method.neighbours import Neighbours, NeighbourSearch
 from cfa_lab.method.pyramid import pool
 from cfa_lab.method.scoring import Scoring
 
@@ -53,3 +54,25 @@ def test_no_image_gives_no_map():
 def test_more_neighbours_than_the_bank_has_are_refused():
     with pytest.raises(UserError, match="allowed: 1 to 48"):
         detector(num_neighbours=49)
+
+
+@pytest.mark.parametrize("num_neighbours", [1, 2, 3])
+def test_a_witness_sees_each_images_neighbours_and_changes_no_score(num_neighbours):
+    model, pyramid = detector(num_neighbours=num_neighbours), make_pyramid(3)
+    seen: list[Neighbours] = []
+    scores = model.patch_scores(pyramid, seen.append)
+    assert torch.equal(scores, model.patch_scores(pyramid))
+    assert len(seen) == 3
+    for i, found in enumerate(seen):
+        phi = model.descriptor([level[i : i + 1] for level in pyramid])[0]
+        expected = NeighbourSearch(model.bank).nearest(phi, max(2, num_neighbours))
+        assert torch.equal(found.squared_distances, expected.squared_distances)
+        assert torch.equal(found.indices, expected.indices)
+
+
+def test_a_witness_sees_the_one_neighbour_of_a_bank_of_one():
+    model = detector(num_neighbours=1)
+    lone = Detector(model.descriptor, model.bank[:1], model.radius, model.scoring)
+    seen: list[Neighbours] = []
+    lone.patch_scores(make_pyramid(1), seen.append)
+    assert seen[0].squared_distances.shape == (48, 1)
