@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfa_lab.figures.style import (
+    ABOVE,
+    BELOW,
     DASHED,
     DEFECT,
     INK,
@@ -39,8 +41,8 @@ def draw_score_histogram(
         name: (np.array([row["score"] for row in predictions if row["label"] == label]), colour)
         for name, label, colour in (("Normal", 0, NORMAL), ("Defect", 1, DEFECT))
     }
-    figure = new_figure(WIDTH, 2.9, constrained=True)
-    counts, ticks = figure.subplots(2, 1, sharex=True, height_ratios=[7, 1])
+    figure, axes = new_figure(WIDTH, 2.9, 2, gap=0.1, sharex=True, height_ratios=[7, 1])
+    counts, ticks = axes[:, 0]
     edges = np.histogram_bin_edges(np.concatenate([scores for scores, _ in groups.values()]), 30)
     for line, (name, (scores, colour)) in enumerate(groups.items()):
         heights, _ = np.histogram(scores, edges)
@@ -64,12 +66,11 @@ def draw_score_histogram(
 def draw_solution(row: Mapping[str, float], path: Path) -> None:
     """Draw the attraction before and after a descriptor was solved for, from its one step."""
     values = [row["train/attraction"], row[ATTRACTION_AFTER]]
-    figure = new_figure(WIDTH, 1.5, constrained=True)
-    axes = figure.subplots()
+    figure, ((axes,),) = new_figure(WIDTH, 1.5)
     bars = axes.barh(["Before", "After"], values, color=[QUIET, NORMAL], height=0.6)
     axes.bar_label(bars, labels=[f"{value:.4g}" for value in values], padding=3)
     axes.invert_yaxis()
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)  # for the longest label
     tidy(axes, title="Solved in one pass", x="Attraction")
     save(figure, path)
 
@@ -86,8 +87,8 @@ def draw_training(
     `sqrt_alpha`, up to which nothing is repelled.
     """
     table = _table(history)
-    figure = new_figure(WIDTH, 5.4, constrained=True)
-    loss, radius, active = figure.subplots(3, 1, sharex=True)
+    figure, axes = new_figure(WIDTH, 5.4, 3, gap=0.42, sharex=True)
+    loss, radius, active = axes[:, 0]
     steps, losses = table["step"], table["train/loss"]
     _draw_steps(loss, steps, losses, label="Loss", color=INK, linewidth=2.0)
     for term, colour in (("Attraction", NORMAL), ("Repulsion", DEFECT)):
@@ -107,8 +108,8 @@ def draw_training(
         loss.set_ylim(bottom=lowest / 30)
     active.set_ylim(-0.03, 1.03)
     active.margins(x=0.01)
-    for axes in (loss, radius, active):
-        legend_above(axes)
+    for part in (loss, radius, active):
+        legend_above(part)
     save(figure, path)
 
 
@@ -116,8 +117,9 @@ def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
     """Draw the curves side by side, three to a row."""
     num_columns = min(max(len(curves), 1), CURVES_IN_A_ROW)
     num_rows = max(1, -(-len(curves) // CURVES_IN_A_ROW))
-    figure = new_figure(2.6 * num_columns, 2.7 * num_rows, constrained=True)
-    all_axes = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    size = (2.6 * num_columns, 2.7 * num_rows)
+    figure, all_axes = new_figure(*size, num_rows, num_columns, gap=ABOVE + BELOW)
+    all_axes = all_axes.ravel()
     for axes in all_axes[len(curves) :]:
         axes.set_axis_off()
     for axes, curve in zip(all_axes, curves.values(), strict=False):

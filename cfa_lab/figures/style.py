@@ -1,11 +1,12 @@
 """The look that all figures share: colours, type sizes, axes, saving."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cfa_lab.files import replacing
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -19,20 +20,41 @@ FAINT = "#E3E3E3"
 SMALL, TEXT, HEADING = 7.0, 8.0, 9.5  # points
 DASHED = (0, (4, 2))
 DOTS_PER_INCH = 200
+LEFT, ABOVE, BELOW = 0.65, 0.3, 0.42  # inches around axes, for labels and titles
 
 
-def new_figure(width: float, height: float, *, constrained: bool = False) -> "Figure":
-    """An empty figure of this size in inches, outside matplotlib's global state.
+def new_figure(
+    width: float,
+    height: float,
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    left: float = LEFT,
+    right: float = 0.15,
+    gap: float = 0.35,
+    **options: Any,
+) -> "tuple[Figure, np.ndarray]":
+    """A figure and its axes (rows, columns), outside matplotlib's global state; lengths in inches.
 
-    `constrained` leaves the placing of axes to matplotlib.
+    `gap` lies between rows, `left` before every column and `right` behind it, all of them fixed:
+    to let matplotlib place axes takes longer than to draw them. `options` are those of `subplots`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    layout = "constrained" if constrained else None
-    figure = Figure(figsize=(width, height), facecolor="white", layout=layout)
+    figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
-    return figure
+    axes_width = width / columns - left - right
+    axes_height = (height - ABOVE - BELOW - (rows - 1) * gap) / rows
+    place = {
+        "left": left / width,
+        "right": 1 - right / width,
+        "bottom": BELOW / height,
+        "top": 1 - ABOVE / height,
+        "wspace": (left + right) / axes_width,
+        "hspace": gap / axes_height,
+    }
+    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=place, **options)
 
 
 def tidy(axes: "Axes", *, title: str, x: str = "", y: str = "") -> None:

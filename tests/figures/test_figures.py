@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from cfa_lab.evaluation.evaluate import CURVES
 from cfa_lab.figures import (
     Case,
     choose_cases,
@@ -32,9 +34,11 @@ from cfa_lab.figures.gallery import (
     MARGIN,
     gallery,
 )
+from cfa_lab.records.history import ATTRACTION_AFTER
 from cfa_lab.tracking import Curve, Panel
 
 GREY = (214, 214, 214)
+SCALED = ("train/loss", "train/attraction", "train/repulsion", "train/radius")
 
 
 def prediction(label: int, score: float, path: str = "a") -> dict[str, Any]:
@@ -397,6 +401,37 @@ def test_curves_stand_three_to_a_row(figures, tmp_path, num_curves, num_axes):
         np.testing.assert_array_equal(part.lines[0].get_xydata(), np.stack([curve.x, curve.y], 1))
         assert part.get_title(loc="left") == curve.title
         assert (part.get_xlabel(), part.get_ylabel()) == ("Recall", "Precision")
+
+
+def assert_apart_and_on_the_page(figure) -> None:
+    """No part of a chart lies outside the page, nor, titles aside, on another chart."""
+    figure.canvas.draw()
+    boxes = [axes.get_tightbbox() for axes in figure.axes if axes.axison]
+    for box in boxes:
+        assert box.x0 >= 0 and box.y0 >= 0, box
+        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, box
+    for one, other in combinations(boxes, 2):
+        assert not one.padded(-1).overlaps(other.padded(-1)), (one, other)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 0.01, 1.0, 123456.0])
+def test_charts_of_any_scale_stay_apart_and_on_the_page(figures, tmp_path, scale):
+    scores = np.random.default_rng(0).random(20_000) * scale
+    predictions = [prediction(i % 2, score) for i, score in enumerate(scores)]
+    draw_score_histogram(predictions, tmp_path / "x.png", threshold=scale)
+    rows = [{k: v * scale if k in SCALED else v for k, v in r.items()} for r in history(200)]
+    draw_training(rows, tmp_path / "x.png", alpha=scale**2)
+    draw_solution({"train/attraction": scale, ATTRACTION_AFTER: scale / 3}, tmp_path / "x.png")
+    x = np.linspace(0, 1, 5)
+    names = [*CURVES.values(), ("Distances", "distance to the nearest bank entry", "share")]
+    curves = {
+        title: Curve(x=x * scale, y=x * scale, x_label=x_label, y_label=y_label, title=title)
+        for title, x_label, y_label in names
+    }
+    draw_curves(curves, tmp_path / "x.png")
+    assert len(figures) == 4
+    for figure in figures:
+        assert_apart_and_on_the_page(figure)
 
 
 def test_matplotlib_is_loaded_on_first_use_and_neither_pyplot_nor_pandas_ever(tmp_path):
