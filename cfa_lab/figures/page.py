@@ -103,7 +103,9 @@ class Page:
     def save(self, path: Path) -> None:
         """Write the page, complete or not at all; missing folders are made."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        kind = Image.registered_extensions()[path.suffix.lower()]
+        suffix = path.suffix.lower()
+        # to ask for all imports Pillow's 40 kinds of files, and an open image has brought the usual
+        kind = Image.EXTENSION.get(suffix) or Image.registered_extensions()[suffix]
         with replacing(path) as partial:
             dots = (self.dots_per_inch, self.dots_per_inch)
             self.picture.save(partial, kind, compress_level=COMPRESSION, dpi=dots)
