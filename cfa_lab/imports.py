@@ -32,7 +32,7 @@ def put_off(modules: Mapping[str, Sequence[str]]) -> Generator[None]:
 
 
 @contextmanager
-def importing() -> Iterator[None]:
+def importing() -> Generator[None]:
     """Import many modules without looking through them for garbage again and again.
 
     What they leave stays for good, so that later looks leave it out, too.

@@ -7,11 +7,10 @@ import numpy as np
 
 from cfa_lab.figures.page import Page
 from cfa_lab.figures.panels import THRESHOLD_COLOUR, TRUTH_COLOUR, colours
-from cfa_lab.figures.style import DEFECT, HEADING, INK, QUIET, SMALL, TEXT
+from cfa_lab.figures.style import DEFECT, DOTS_PER_INCH, HEADING, INK, QUIET, SMALL, TEXT
 from cfa_lab.tracking.base import Panel
 
 COLUMNS = ("Image", "Ground truth", "Anomaly map", "Overlay")
-DOTS_PER_INCH = 160
 
 # All lengths in inches.
 MARGIN, GAP, CAPTION, CELL = 0.15, 0.06, 1.3, 1.6

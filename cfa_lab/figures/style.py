@@ -19,7 +19,7 @@ FAINT = "#E3E3E3"
 
 SMALL, TEXT, HEADING = 7.0, 8.0, 9.5  # points
 DASHED = (0, (4, 2))
-DOTS_PER_INCH = 200
+DOTS_PER_INCH = 160
 LEFT, ABOVE, BELOW = 0.65, 0.3, 0.42  # inches around axes, for labels and titles
 
 

@@ -23,17 +23,18 @@ from cfa_lab.figures import (
     draw_training,
     render_panel,
 )
+from cfa_lab.figures.charts import WIDTH
 from cfa_lab.figures.gallery import (
     BAR,
     BAR_LEFT,
     CAPTION,
     CELL,
-    DOTS_PER_INCH,
     GAP,
     HEAD,
     MARGIN,
     gallery,
 )
+from cfa_lab.figures.style import DOTS_PER_INCH
 from cfa_lab.records.history import ATTRACTION_AFTER
 from cfa_lab.tracking import Curve, Panel
 
@@ -384,7 +385,7 @@ def test_strong_lines_are_sliding_means_of_what_is_a_number(figures, tmp_path):
 def test_training_can_be_drawn_however_short_or_odd(tmp_path, num_steps, loss):
     rows = [row | {"train/loss": loss} for row in history(num_steps)]
     draw_training(rows, tmp_path / "x.png")
-    assert open_picture(tmp_path / "x.png").width == 1040
+    assert open_picture(tmp_path / "x.png").width == WIDTH * DOTS_PER_INCH
 
 
 @pytest.mark.parametrize(("num_curves", "num_axes"), [(0, 1), (1, 1), (3, 3), (4, 6)])
@@ -420,7 +421,7 @@ def test_charts_of_any_scale_stay_apart_and_on_the_page(figures, tmp_path, scale
     predictions = [prediction(i % 2, score) for i, score in enumerate(scores)]
     draw_score_histogram(predictions, tmp_path / "x.png", threshold=scale)
     rows = [{k: v * scale if k in SCALED else v for k, v in r.items()} for r in history(200)]
-    draw_training(rows, tmp_path / "x.png", alpha=scale**2)
+    draw_training(rows, tmp_path / "x.png", sqrt_alpha=scale)
     draw_solution({"train/attraction": scale, ATTRACTION_AFTER: scale / 3}, tmp_path / "x.png")
     x = np.linspace(0, 1, 5)
     names = [*CURVES.values(), ("Distances", "distance to the nearest bank entry", "share")]
