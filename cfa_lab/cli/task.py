@@ -8,12 +8,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from cfa_lab.cli.importing import importing
 from cfa_lab.cli.messages import describe, is_disk_full
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
-from cfa_lab.imports import importing
 from cfa_lab.records import names
 from cfa_lab.records.record import record_of
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch._compile import _disable_dynamo  # pyright: ignore[reportPrivateUsage]
 
-from cfa_lab.imports import put_off
+from cfa_lab.method.put_off import put_off
 
 
 @contextmanager

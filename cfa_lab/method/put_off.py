@@ -1,6 +1,5 @@
-"""Imports made quickly: without those that are not needed, and without a look for garbage."""
+"""Libraries imported without the parts of them that nothing here needs."""
 
-import gc
 import importlib
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -29,22 +28,6 @@ def put_off(modules: Mapping[str, Sequence[str]]) -> Generator[None]:
         for name, module in new.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
-
-
-@contextmanager
-def importing() -> Generator[None]:
-    """Import many modules without looking through them for garbage again and again.
-
-    What they leave stays for good, so that later looks leave it out, too.
-    """
-    looks = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if looks:
-            gc.enable()
 
 
 class _Later(ModuleType):

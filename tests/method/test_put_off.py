@@ -1,10 +1,9 @@
-import gc
 import sys
 from pathlib import Path
 
 import pytest
 
-from cfa_lab.imports import importing, put_off
+from cfa_lab.method.put_off import put_off
 
 
 @pytest.fixture
@@ -83,17 +82,3 @@ def test_what_is_imported_already_is_left_alone_and_errors_leave_nothing_behind(
 def test_a_name_that_is_not_there_is_an_import_error(package):
     with pytest.raises(ImportError, match="nothing"), put_off({"heavy.part": []}):
         from heavy.part import nothing  # pyright: ignore  # noqa: F401
-
-
-@pytest.mark.parametrize("looks", [True, False])
-def test_garbage_is_looked_for_after_imports_as_before_them(looks):
-    (gc.enable if looks else gc.disable)()
-    try:
-        with pytest.raises(ImportError), importing():
-            assert not gc.isenabled()
-            raise ImportError
-        assert gc.isenabled() is looks
-        assert gc.get_freeze_count()
-    finally:
-        gc.unfreeze()
-        gc.enable()
