@@ -16,7 +16,7 @@ LAYERS = [
     {"evaluation"},
     {"figures"},
     {"run"},
-    {"study", "doctor"},
+    {"study", "doctor", "deploy"},
     {"cli", "bench"},
 ]
 """Rooms from the ground up. Rooms of one layer do not know each other."""

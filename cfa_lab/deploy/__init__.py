@@ -1,0 +1,1 @@
+"""Trained detectors in use: loaded, exported, scored with, watched and looked at."""

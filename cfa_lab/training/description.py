@@ -1,0 +1,87 @@
+"""What a fitted model says of itself, beside its tensors in a run folder and inside exported files.
+
+Reads and writes without torch, so that an exported model is used without it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from cfa_lab.data.geometry import Geometry
+from cfa_lab.errors import UserError
+
+SCHEMA = 2
+"""Of `model.json`; raised whenever an older reader would read it wrongly."""
+READABLE = (1, SCHEMA)
+"""Schema 1 knows neither thresholds nor colours, nor where the backbone's weights came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelThresholds:
+    """From which score on an image, and a pixel, is a defect (`score >= threshold`).
+
+    `origin` says which rule set them, from how many images, and when.
+    """
+
+    image: float
+    pixel: float
+    origin: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """All that scoring an image file needs besides tensors, as plain values."""
+
+    channels: list[int]
+    """Of each backbone level, finest first."""
+    scoring: dict[str, Any]
+    """The fields of `Scoring`."""
+    backbone: dict[str, Any]
+    """The fields of `Architecture`."""
+    backbone_weights_hash: str
+    backbone_weights: dict[str, Any] = field(default_factory=dict)
+    """How to get them again: `source` (pretrained, random or a file) and timm's `tag`."""
+    image: Geometry
+    features: dict[str, Any]
+    """`dtype`, `precision` and `batch_size` of the extractor."""
+    num_threads: int | None = None
+    """Of the process that measured the model: with as many the scores are the same bits."""
+    category: str | None = None
+    run_key: str | None = None
+    thresholds: ModelThresholds | None = None
+    colour_range: tuple[float, float] | None = None
+    """The map values at both ends of the run's one colour scale."""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The description as JSON values, its schema first."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def read_description(values: Any, *, where: object) -> ModelDescription:
+    """A description from JSON values; raises UserError naming `where` and what is wrong."""
+    try:
+        if values["schema"] not in READABLE:
+            raise ValueError(f"schema {values['schema']!r}, this version reads {READABLE}")
+        known = {f.name for f in fields(ModelDescription)}
+        chosen = {name: value for name, value in values.items() if name in known}
+        chosen["image"] = Geometry(**values["image"])
+        if chosen.get("thresholds") is not None:
+            chosen["thresholds"] = ModelThresholds(**chosen["thresholds"])
+        if chosen.get("colour_range") is not None:
+            low, high = chosen["colour_range"]
+            chosen["colour_range"] = float(low), float(high)
+        return ModelDescription(**chosen)
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{where} describes no model that can be used ({what})") from error
+
+
+def parse_description(text: str, *, where: object) -> ModelDescription:
+    """A description from JSON text; raises UserError naming `where`."""
+    try:
+        values: Mapping[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where} is damaged: {error}; train or export it again") from error
+    return read_description(values, where=where)
