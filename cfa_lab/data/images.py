@@ -46,7 +46,8 @@ def image_size(path: Path) -> Size:
     """Height and width of an image as turned by its EXIF data, from the beginning of its file."""
     with _reading("image", path), Image.open(path) as image:
         turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
-        return image.size if turned else image.size[::-1]
+        width, height = image.size
+        return (width, height) if turned else (height, width)
 
 
 def load_image(source: Source, geometry: Geometry) -> LoadedImage:

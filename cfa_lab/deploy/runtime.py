@@ -8,6 +8,7 @@ import numpy as np
 
 from cfa_lab.data.geometry import Placement
 from cfa_lab.data.images import LoadedImage
+from cfa_lab.errors import UserError
 from cfa_lab.training.description import ModelDescription
 
 
@@ -49,3 +50,9 @@ class Runtime(Protocol):
         Raises UserError where a result is not a finite number: it must never pass as normal.
         """
         ...
+
+
+def refuse_broken(scored: Scored) -> None:
+    """Raise UserError where a score or a map is no number: it must never pass as normal."""
+    if not (np.isfinite(scored.score) and np.isfinite(scored.window_map).all()):
+        raise UserError("the model gives no finite score for this image; it decides nothing")

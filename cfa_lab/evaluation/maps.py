@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -46,22 +47,43 @@ def score_images(
     *,
     see: See | None = None,
 ) -> Iterator[tuple[ScoredImage, Tensor]]:
-    """Score images in order; yields each with its map (h, w) of the scored window.
-
-    The image score is taken over what the network saw of the image, without padding (our choice).
-    """
+    """Score images in order; yields each with its map (h, w) of the scored window."""
     geometry = extractor.geometry
     for sample, inputs in inputs_of_images(extractor, table, samples):
         parts = []
         for placement, pyramid in inputs:
             told = see and partial(see, sample, placement, patch_grid(pyramid))
             parts.append((placement, detector.patch_scores(pyramid, told)))
-        placement, scores = _whole(parts, geometry)  # (1, h, w)
-        canvas = geometry.canvas(placement.original)
-        smoothed = detector.scoring.maps(scores, canvas)
-        score = float(detector.scoring.image_scores(_content(smoothed, placement)))
-        scored = ScoredImage(sample, placement, scores[0].float().cpu(), score, canvas)
-        yield scored, to_window(smoothed, placement)[0]
+        found = score_of_parts(detector, geometry, parts)
+        canvas = geometry.canvas(found.placement.original)
+        scored = ScoredImage(
+            sample, found.placement, found.patch_scores[0].float().cpu(), found.score, canvas
+        )
+        yield scored, found.window_map
+
+
+class ScoreOfParts(NamedTuple):
+    """What an image's parts give together."""
+
+    placement: Placement
+    patch_scores: Tensor
+    """(1, h, w) of the patch grid."""
+    score: float
+    window_map: Tensor
+    """(h, w) of the scored window of the original image."""
+
+
+def score_of_parts(
+    detector: Detector, geometry: Geometry, parts: Sequence[tuple[Placement, Tensor]]
+) -> ScoreOfParts:
+    """An image's score and map from the patch scores (1, h, w) of its inputs, one or its tiles.
+
+    The score is taken over what the network saw of the image, without padding (our choice).
+    """
+    placement, scores = _whole(parts, geometry)
+    smoothed = detector.scoring.maps(scores, geometry.canvas(placement.original))
+    score = float(detector.scoring.image_scores(_content(smoothed, placement)))
+    return ScoreOfParts(placement, scores, score, to_window(smoothed, placement)[0])
 
 
 def inputs_of_images(

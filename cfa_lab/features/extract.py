@@ -94,6 +94,10 @@ class Extractor:
         for start in range(0, len(paths), self.batch_size):
             yield self._gather(images, min(self.batch_size, len(paths) - start))
 
+    def features_of(self, loaded: Sequence[LoadedImage]) -> FeatureBatch:
+        """The features of at most `batch_size` inputs that are decoded already, past the store."""
+        return self._gather(iter(self._extract(loaded)), len(loaded))
+
     def sources(self, paths: Sequence[Source]) -> Sequence[Source]:
         """What becomes one input each: the images, or, with `image.resize=tile`, their tiles."""
         if self.geometry.resize != "tile":
@@ -133,7 +137,7 @@ class Extractor:
             "weights": self.weights_hash,
             "image": asdict(self.geometry),
             **own,
-            "bf16": self._rounds,
+            "bf16": self.rounds,
             **circumstances(self.device),
         }
 
@@ -152,7 +156,7 @@ class Extractor:
         batch = torch.zeros(self.batch_size, *self.geometry.input_size, 3, dtype=torch.uint8)
         for row, image in zip(batch, pixels, strict=False):
             row.copy_(torch.from_numpy(image))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._rounds):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
             maps = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
         levels = [pool(level)[: len(pixels)].to(dtype) for level in maps]
         if self.dtype == "half" and not all(level.isfinite().all() for level in levels):
@@ -163,7 +167,8 @@ class Extractor:
         return levels
 
     @property
-    def _rounds(self) -> bool:
+    def rounds(self) -> bool:
+        """Whether the backbone multiplies in bf16."""
         return self.precision == "fast" and multiplies_faster_in_bf16(self.device)
 
     def _decoded(self, paths: Sequence[Source]) -> Iterator[list[LoadedImage]]:

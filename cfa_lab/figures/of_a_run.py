@@ -40,7 +40,7 @@ def draw_figures(
     if not num_each:
         return [], []
     folder.mkdir(exist_ok=True)
-    low, high = _colour_range(result.images)
+    low, high = colour_range(result.images)
     set_on_normals = result.thresholds
     image_threshold, pixel_threshold = (
         (set_on_normals.image, set_on_normals.pixel) if set_on_normals else (None, None)
@@ -108,7 +108,8 @@ def _case(
     )
 
 
-def _colour_range(images: Sequence[ScoredImage]) -> tuple[float, float]:
+def colour_range(images: Sequence[ScoredImage]) -> tuple[float, float]:
+    """The map values at both ends of the one colour scale of a run."""
     if not images:
         return 0.0, 1.0
     scores = np.concatenate([image.patch_scores.numpy().ravel() for image in images])

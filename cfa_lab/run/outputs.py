@@ -1,5 +1,6 @@
 """What a finished run leaves in its folder, and what its trackers are told of it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,18 @@ from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.diagnostics import PatchWitness
 from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.evaluation.maps import write_maps
-from cfa_lab.figures.of_a_run import draw_figures
+from cfa_lab.figures.of_a_run import colour_range, draw_figures
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.repulsion import sqrt_alpha
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import scalars, write_diagnostics
+from cfa_lab.records.environment import environment
 from cfa_lab.records.history import read_history
 from cfa_lab.records.predictions import write_predictions
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.tracking import Outcome, Panel
 from cfa_lab.training import checkpoint
+from cfa_lab.training.description import ModelDescription, ModelThresholds
 
 
 def write_results(
@@ -25,14 +28,7 @@ def write_results(
 ) -> tuple[list[dict[str, Any]], list[Panel], list[Path]]:
     """Write model, predictions, maps and figures; returns predictions, panels and figure files."""
     extractor = prepared.extractor
-    checkpoint.save_model(
-        folder,
-        detector,
-        architecture=extractor.backbone.architecture,
-        geometry=extractor.geometry,
-        features=config.features.extraction,
-        weights_hash=prepared.backbone_hash,
-    )
+    checkpoint.save_model(folder, detector, describe_model(config, prepared, detector, result))
     predictions = _predictions(result)
     write_predictions(folder, predictions)
     if config.evaluation.maps:
@@ -49,6 +45,45 @@ def write_results(
         num_each=config.evaluation.cases,
     )
     return predictions, panels, figures
+
+
+def describe_model(
+    config: Config, prepared: Preparation, detector: Detector, result: Evaluation
+) -> ModelDescription:
+    """What a run's model says of itself."""
+    values, extractor = config.evaluation, prepared.extractor
+    architecture = extractor.backbone.architecture
+    thresholds = None
+    if result.thresholds is not None:
+        by_sd = values.threshold == "mean_sd"
+        origin = {
+            "rule": values.threshold,
+            "parameter": values.num_sd if by_sd else values.quantile,
+            "num_images": len(prepared.table.validation),
+            "from": "held-out normal images of the run",
+        }
+        thresholds = ModelThresholds(
+            image=result.thresholds.image, pixel=result.thresholds.pixel, origin=origin
+        )
+    made_on = environment(str(prepared.device), prepared.num_threads)
+    return ModelDescription(
+        channels=list(detector.descriptor.channels),
+        scoring=asdict(detector.scoring),
+        backbone=asdict(architecture) | {"layers": list(architecture.layers)},
+        backbone_weights_hash=prepared.backbone_hash,
+        backbone_weights={
+            "source": config.backbone.weights,
+            "tag": config.backbone.tags.get(config.backbone.release),
+        },
+        image=extractor.geometry,
+        features=config.features.extraction,
+        num_threads=prepared.num_threads,
+        category=config.category,
+        run_key=prepared.run_key,
+        thresholds=thresholds,
+        colour_range=colour_range(result.images),
+        versions={"cfa_lab": made_on["cfa_lab"], **made_on["packages"]},
+    )
 
 
 def make_witness(config: Config, prepared: Preparation) -> PatchWitness | None:

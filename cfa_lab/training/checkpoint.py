@@ -1,72 +1,91 @@
 """Files that hold a model, or a fit that is not finished. None of them can run code when read."""
 
 import json
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
 from cfa_lab.files import replacing, write_atomically
-from cfa_lab.method.backbone import Architecture
 from cfa_lab.method.closed_form import Sums
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.records import names
+from cfa_lab.training.description import ModelDescription, parse_description
 from cfa_lab.training.state import Fit
 
 POSITION = ("next_epoch", "next_step", "next_image")
+OF_DETECTOR = ("descriptor.weight", "descriptor.bias", "bank", "radius")
 OPTIMIZER_SLOTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
 
 
-def save_model(
-    folder: Path,
-    detector: Detector,
-    *,
-    architecture: Architecture,
-    geometry: Geometry,
-    features: dict[str, Any],
-    weights_hash: str,
-) -> None:
+def save_model(folder: Path, detector: Detector, description: ModelDescription) -> None:
     """Write a model's two files: all that scoring an image file needs.
 
-    Except the backbone's own weights, which are known by their hash. `features` says how they are
-    extracted (dtype, batch size).
+    Except the backbone's own weights, which are known by their hash.
     """
     _save_tensors(folder / names.MODEL, dict(detector.state_dict()), {})
-    description = {
-        "schema": 1,
-        "channels": detector.descriptor.channels,
-        "scoring": asdict(detector.scoring),
-        "backbone": asdict(architecture) | {"layers": list(architecture.layers)},
-        "backbone_weights_hash": weights_hash,
-        "image": asdict(geometry),
-        "features": features,
-    }
-    write_atomically(folder / names.MODEL_DESCRIPTION, json.dumps(description, indent=2) + "\n")
+    write_description(folder, description)
+
+
+def write_description(folder: Path, description: ModelDescription) -> None:
+    """Write what a model says of itself, in place of what it said before."""
+    text = json.dumps(description.to_json(), indent=2, allow_nan=False) + "\n"
+    write_atomically(folder / names.MODEL_DESCRIPTION, text)
+
+
+def load_description(folder: Path) -> ModelDescription:
+    """Read what the model of a folder says of itself; raises UserError where it says nothing."""
+    path = folder / names.MODEL_DESCRIPTION
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} holds no readable model ({error}); train it again") from error
+    return parse_description(text, where=path)
 
 
 def load_detector(folder: Path) -> Detector:
-    """Read the detector of a run folder back; it scores bit for bit as the saved one did."""
-    tensors = _load_tensors(folder / names.MODEL)
+    """Read the detector of a run folder back; it scores bit for bit as the saved one did.
+
+    Raises UserError where a tensor is missing, has another shape than the others ask for, or holds
+    what is no finite number.
+    """
+    return detector_of_tensors(
+        _load_tensors(folder / names.MODEL), load_description(folder), where=folder
+    )
+
+
+def load_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a model's file; raises UserError for one that cannot be read."""
+    return _load_tensors(folder / names.MODEL)
+
+
+def detector_of_tensors(
+    tensors: Mapping[str, Tensor], description: ModelDescription, *, where: object
+) -> Detector:
+    """The detector that tensors and their description stand for, checked; raises UserError."""
     try:
-        description = json.loads((folder / names.MODEL_DESCRIPTION).read_text(encoding="utf-8"))
-        descriptor = Descriptor(
-            tensors["descriptor.weight"],
-            tensors["descriptor.bias"],
-            channels=description["channels"],
-        ).requires_grad_(False)
-        return Detector(
-            descriptor, tensors["bank"], tensors["radius"], Scoring(**description["scoring"])
-        )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder} holds no readable model ({error}); train it again") from error
+        own = {name: tensors[name] for name in OF_DETECTOR}
+        for name, value in own.items():
+            if not value.is_floating_point() or not value.isfinite().all():
+                raise ValueError(f"{name} holds what is no finite number")
+        weight, bias, bank, radius = own.values()
+        if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+            raise ValueError(f"weight {list(weight.shape)} and bias {list(bias.shape)} do not fit")
+        if bank.ndim != 2 or bank.shape[1] != len(weight) or radius.ndim:
+            raise ValueError(f"bank {list(bank.shape)} and {len(weight)} dimensions do not fit")
+        descriptor = Descriptor(weight, bias, channels=description.channels)
+        scoring = Scoring(**description.scoring)
+        return Detector(descriptor.requires_grad_(False), bank, radius, scoring)
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{where} holds no readable model ({what}); train it again") from error
 
 
 def save_state(folder: Path, fit: Fit, *, fit_key: str) -> None:

@@ -1,37 +1,43 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 from helpers.tiny import make_pyramid
+from safetensors.torch import load_file, save_file
 
 from cfa_lab import fit_pyramid
 from cfa_lab.config import load_settings
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
-from cfa_lab.method.backbone import Architecture
 from cfa_lab.training.checkpoint import (
+    load_description,
     load_detector,
     restore_state,
     save_model,
     save_state,
     state_position,
 )
+from cfa_lab.training.description import ModelDescription, ModelThresholds
 from cfa_lab.training.fit import detector_of, new_fit, train
 from cfa_lab.training.state import Fit, Observer
 
-ARCHITECTURE = Architecture(model="resnet18", layers=["layer1", "layer2", "layer3"])
-GEOMETRY = Geometry(resize="stretch", height=32, width=24)
+
+def describe(detector):
+    return ModelDescription(
+        channels=list(detector.descriptor.channels),
+        scoring=asdict(detector.scoring),
+        backbone={"model": "resnet18", "layers": ["layer1", "layer2", "layer3"]},
+        backbone_weights_hash="0",
+        image=Geometry(resize="stretch", height=32, width=24),
+        features={"dtype": "half"},
+        thresholds=ModelThresholds(image=0.5, pixel=0.25, origin={"rule": "quantile"}),
+        colour_range=(0.0, 1.0),
+    )
 
 
 def save(folder, detector):
-    save_model(
-        folder,
-        detector,
-        architecture=ARCHITECTURE,
-        geometry=GEOMETRY,
-        features={"dtype": "half"},
-        weights_hash="0",
-    )
+    save_model(folder, detector, describe(detector))
 
 
 def test_a_saved_model_scores_bit_for_bit_as_before(tmp_path):
@@ -55,6 +61,47 @@ def test_a_damaged_or_missing_model_is_one_clear_line(tmp_path):
         load_detector(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"not a model")
     with pytest.raises(UserError, match="cannot be read"):
+        load_detector(tmp_path)
+
+
+def test_a_description_comes_back_as_it_was_written(tmp_path):
+    detector, _ = fit_pyramid(make_pyramid(2), epochs=0)
+    save(tmp_path, detector)
+    assert load_description(tmp_path) == describe(detector)
+
+
+def test_descriptions_of_the_first_schema_are_read_and_of_later_ones_refused(tmp_path):
+    save(tmp_path, fit_pyramid(make_pyramid(2), epochs=0)[0])
+    path = tmp_path / "model.json"
+    values = json.loads(path.read_text())
+    first = ("channels", "scoring", "backbone", "backbone_weights_hash", "image", "features")
+    path.write_text(json.dumps({name: values[name] for name in first} | {"schema": 1}))
+    assert load_description(tmp_path).thresholds is None
+    path.write_text(json.dumps(values | {"schema": 99}))
+    with pytest.raises(UserError, match="schema 99"):
+        load_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("bank", torch.full((6, 4), torch.nan), "bank holds what is no finite number"),
+        ("bank", torch.zeros(6, 5), "do not fit"),
+        ("bank", torch.zeros(24), "do not fit"),
+        ("descriptor.bias", torch.zeros(7), "do not fit"),
+        ("descriptor.weight", torch.zeros(3, 3), "do not fit"),
+        ("radius", torch.zeros(2), "do not fit"),
+        ("radius", torch.tensor(1), "no finite number"),
+        ("descriptor.bias", None, "descriptor.bias"),
+    ],
+)
+def test_tensors_that_cannot_be_a_model_are_named(tmp_path, name, value, said):
+    detector, _ = fit_pyramid(make_pyramid(2), epochs=0)
+    save(tmp_path, detector)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors[name]
+    save_file(tensors | ({} if value is None else {name: value}), tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=said):
         load_detector(tmp_path)
 
 

@@ -1,0 +1,125 @@
+"""A run folder's model at work in torch: the same bits as when the run was measured."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cfa_lab.data.geometry import Placement
+from cfa_lab.data.images import LoadedImage
+from cfa_lab.deploy.runtime import Scored, refuse_broken
+from cfa_lab.errors import UserError
+from cfa_lab.evaluation.maps import score_of_parts
+from cfa_lab.features.extract import Extractor
+from cfa_lab.features.networks import make_network, weights_hash
+from cfa_lab.method.backbone import Architecture, Backbone
+from cfa_lab.method.detector import Detector
+from cfa_lab.training.checkpoint import detector_of_tensors, load_description, load_tensors
+from cfa_lab.training.description import ModelDescription
+
+BACKBONE = "backbone."
+"""Before the names of the backbone's tensors, where a model's file holds them, too."""
+
+
+class TorchRuntime:
+    """Extractor and detector of a run folder; threads may share it, one scores at a time."""
+
+    def __init__(self, description: ModelDescription, detector: Detector, extractor: Extractor):
+        self.description = description
+        self.detector, self.extractor = detector, extractor
+        self._lock = Lock()
+
+    @property
+    def batch_size(self) -> int:
+        return self.extractor.batch_size
+
+    @property
+    def arithmetic(self) -> str:
+        device = self.extractor.device
+        features = "bf16 products" if self.extractor.rounds else "float32"
+        return f"torch {torch.__version__} on {device}, backbone {features}, scores float32"
+
+    @torch.no_grad()
+    def score(self, images: Sequence[Sequence[LoadedImage]]) -> list[Scored]:
+        with self._lock:
+            scores = self._patch_scores([one for inputs in images for one in inputs])
+            found: list[Scored] = []
+            for inputs in images:
+                parts = [next(scores) for _ in inputs]
+                whole = score_of_parts(self.detector, self.extractor.geometry, parts)
+                window_map = whole.window_map.float().cpu().numpy()
+                found.append(Scored(whole.score, window_map, whole.placement))
+        for scored in found:
+            refuse_broken(scored)
+        return found
+
+    def _patch_scores(self, loaded: Sequence[LoadedImage]) -> Iterator[tuple[Placement, Tensor]]:
+        for start in range(0, len(loaded), self.batch_size):
+            batch = self.extractor.features_of(loaded[start : start + self.batch_size])
+            for i, placement in enumerate(batch.placements):
+                pyramid = [level[i : i + 1].float() for level in batch.pyramid]
+                yield placement, self.detector.patch_scores(pyramid)
+
+
+def load_run(
+    folder: Path,
+    *,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    backbone_weights: str | None = None,
+) -> TorchRuntime:
+    """The model of a run folder, or of any folder with its two files.
+
+    The backbone's weights come from the model's own file where they are inside, else from where the
+    run had them, or from `backbone_weights`; raises UserError where they are others than the run's.
+    """
+    description, tensors = load_description(folder), load_tensors(folder)
+    detector = detector_of_tensors(tensors, description, where=folder)
+    own = {k.removeprefix(BACKBONE): v for k, v in tensors.items() if k.startswith(BACKBONE)}
+    extractor = Extractor(
+        backbone=_backbone(description, own, backbone_weights, folder),
+        geometry=description.image,
+        device=torch.device(device),
+        **_extraction(description, batch_size),
+    )
+    if list(extractor.backbone.channels) != list(detector.descriptor.channels):
+        raise UserError(
+            f"{folder}: the descriptor reads levels of {list(detector.descriptor.channels)} "
+            f"channels, the backbone gives {extractor.backbone.channels}; train it again"
+        )
+    return TorchRuntime(description, detector.to(device), extractor)
+
+
+def _extraction(description: ModelDescription, batch_size: int | None) -> dict[str, Any]:
+    chosen = {"workers": 1, **description.features}
+    return chosen if batch_size is None else chosen | {"batch_size": batch_size}
+
+
+def _backbone(
+    description: ModelDescription, own: dict[str, Tensor], weights: str | None, folder: Path
+) -> Backbone:
+    architecture = Architecture(**description.backbone)
+    known = description.backbone_weights
+    source = weights or ("random" if own else known.get("source", "pretrained"))
+    network = make_network(architecture.model, weights=source, tag=known.get("tag"))
+    backbone = Backbone(architecture, network)
+    if own and weights is None:
+        _fill(backbone.network, own, folder)
+    found, wanted = weights_hash(backbone.network), description.backbone_weights_hash
+    if found != wanted:
+        raise UserError(
+            f"{folder} was trained on weights {wanted} of {architecture.model}, {source} gives "
+            f"{found}; say where those are with --backbone-weights FILE"
+        )
+    return backbone
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{folder} holds a backbone that does not fit ({reason})") from error
