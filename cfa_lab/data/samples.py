@@ -12,6 +12,8 @@ from cfa_lab.errors import UserError
 
 GOOD = "good"
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -40,7 +42,7 @@ class SampleTable:
     `unused_masks` are mask files that belong to no image. `measures` names what the data set's
     authors measure besides: "spro" or "seg_f1"; `saturation` is there for the former, None where
     the data set comes without. Raises `UserError` for a path that leaves the root, is listed twice
-    or is no valid text.
+    or is no valid text, and for a split or a label that is none.
     """
 
     root: Path
@@ -56,7 +58,7 @@ class SampleTable:
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.samples, key=attrgetter("path")))
-        _check_paths(ordered, self.root)
+        _check(ordered, self.root)
         object.__setattr__(self, "samples", ordered)
 
     @cached_property
@@ -131,7 +133,7 @@ class SampleTable:
         )
 
 
-def _check_paths(ordered: Iterable[Sample], root: Path) -> None:
+def _check(ordered: Iterable[Sample], root: Path) -> None:
     previous = None
     for sample in ordered:
         for path in (sample.path, *sample.masks):
@@ -143,6 +145,11 @@ def _check_paths(ordered: Iterable[Sample], root: Path) -> None:
             # written, after training.
             if not path.isascii() and path.encode(errors="replace").decode() != path:
                 raise UserError(f"file name {path!r} is not valid UTF-8; rename the file")
+        if sample.split not in SPLITS or sample.label not in (0, 1):
+            raise UserError(
+                f"image {sample.path!r} has split {sample.split!r} and label {sample.label!r}; "
+                f"allowed: {', '.join(SPLITS)}, and 0 (normal) or 1 (defect)"
+            )
         if sample.path == previous:
             raise UserError(f"image {sample.path!r} is listed twice under {root}; list it once")
         previous = sample.path

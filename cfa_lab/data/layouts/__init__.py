@@ -8,8 +8,9 @@ from cfa_lab.data.layouts.detect import detect
 from cfa_lab.data.layouts.folder import FOLDER
 from cfa_lab.data.layouts.folders import folder_names
 from cfa_lab.data.layouts.index import CSV
+from cfa_lab.data.layouts.installed import installed_layout, installed_layouts, installed_names
 from cfa_lab.data.layouts.kolektor import KOLEKTOR, KOLEKTOR2
-from cfa_lab.data.layouts.layout import Layout, Options
+from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.magnetic_tile import MAGNETIC_TILE
 from cfa_lab.data.layouts.mvtec import BTAD, MPDD, MVTEC, MVTEC_AD2, MVTEC_LOCO
 from cfa_lab.data.layouts.real_iad import REAL_IAD
@@ -33,9 +34,24 @@ LAYOUTS: dict[str, Layout] = {
     "magnetic_tile": MAGNETIC_TILE,
     "folder": FOLDER,
 }
-"""By name; the order in which `auto` tries them, the more particular ones first."""
+"""By name; the order in which `auto` tries them, the more particular ones first.
 
-__all__ = ["AUTO", "LAYOUTS", "Layout", "Options", "categories", "locate", "read_samples"]
+Layouts of other packages come after these.
+"""
+
+MADE = ("toy", "rd_mvtec")
+"""Further words of `dataset.layout`: data sets made on first use, in the layout `mvtec`."""
+
+__all__ = [
+    "AUTO",
+    "LAYOUTS",
+    "Layout",
+    "Listing",
+    "Options",
+    "categories",
+    "locate",
+    "read_samples",
+]
 
 DEFAULTS = Options()
 
@@ -49,29 +65,30 @@ def read_samples(
     Raises `UserError`, one line, for an unknown layout, a missing root, an unknown category and
     whatever the layout finds wrong inside the category.
     """
-    layout, root = locate(layout, root, options)
-    found = LAYOUTS[layout].categories(root, options)
+    name, root = locate(layout, root, options)
+    chosen = _layout(name)
+    found = chosen.categories(root, options)
     if category not in found:
-        raise UserError(_unknown_category(LAYOUTS[layout], root, category, found))
-    listing = LAYOUTS[layout].listing(root, category, options)
+        raise UserError(_unknown_category(chosen, root, category, found))
+    listing = chosen.listing(root, category, options)
     return SampleTable(
         root,
         category,
         tuple(listing.samples),
-        layout=layout,
+        layout=name,
         split_rule=listing.split_rule,
         drawn=listing.drawn,
         mask_above=listing.mask_above,
         unused_masks=listing.unused_masks,
-        measures=LAYOUTS[layout].measures,
+        measures=chosen.measures,
         saturation=listing.saturation,
     )
 
 
 def categories(layout: str, root: Path, options: Options = DEFAULTS) -> list[str]:
     """Names of the categories of the data set under `root`, sorted; raises `UserError`."""
-    layout, root = locate(layout, root, options)
-    return LAYOUTS[layout].categories(root, options)
+    name, root = locate(layout, root, options)
+    return _layout(name).categories(root, options)
 
 
 def locate(layout: str, root: Path, options: Options = DEFAULTS) -> tuple[str, Path]:
@@ -79,26 +96,33 @@ def locate(layout: str, root: Path, options: Options = DEFAULTS) -> tuple[str, P
 
     A named layout is looked for inside `root` too, where `root` itself does not have it.
     """
-    if layout not in (AUTO, *LAYOUTS):
-        known = ", ".join((AUTO, *sorted(LAYOUTS)))
-        raise UserError(f"unknown data layout {layout!r}; known: {known}")
+    known = None if layout == AUTO else _layout(layout)
     try:
         os.scandir(root).close()
     except OSError as error:
-        if layout == AUTO:
+        if known is None:
             looked, source = "any known layout", "docs/datasets.md says where data sets are"
         else:
-            looked, source = LAYOUTS[layout].structure, LAYOUTS[layout].source
+            looked, source = known.structure, known.source
         raise UserError(
             f"data set root {root}: {error.strerror}; looked for {looked} under it. {source}; set "
             "dataset.root to where it lies, or start with experiment=quickstart, which needs no "
             "data"
         ) from error
-    if layout == AUTO:
-        return detect(LAYOUTS, root, options)
-    if LAYOUTS[layout].matches(root, options):
+    if known is None:
+        return detect(LAYOUTS, lambda: installed_layouts({AUTO, *MADE, *LAYOUTS}), root, options)
+    if known.matches(root, options):
         return layout, root
-    return layout, _wrapped(LAYOUTS[layout], root, options) or root
+    return layout, _wrapped(known, root, options) or root
+
+
+def _layout(name: str) -> Layout:
+    """A layout by its name, one of ours or of an installed package; raises `UserError`."""
+    layout = LAYOUTS.get(name) or installed_layout(name)
+    if layout is None:
+        known = ", ".join((AUTO, *sorted({*LAYOUTS, *installed_names()})))
+        raise UserError(f"unknown data layout {name!r}; known: {known}")
+    return layout
 
 
 def _wrapped(layout: Layout, root: Path, options: Options) -> Path | None:

@@ -1,6 +1,6 @@
 """Finding out which layout a folder has, and the folder inside a download where it begins."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cfa_lab.data.layouts.folders import folder_names
@@ -15,20 +15,39 @@ MOST = 40
 """A folder with more sub-folders than this is no wrapper, and is not searched."""
 
 
-def detect(layouts: Mapping[str, Layout], root: Path, options: Options) -> tuple[str, Path]:
+def detect(
+    layouts: Mapping[str, Layout],
+    more: Callable[[], Mapping[str, Layout]],
+    root: Path,
+    options: Options,
+) -> tuple[str, Path]:
     """The name of the layout of `root`, and the folder where it begins: `root` or one inside.
 
-    The first of `layouts` that matches counts, so the more particular ones stand first. Raises
-    `UserError` where none matches, where `root` holds several data sets, and where it is the folder
-    of one category.
+    The first of `layouts` that matches counts, so the more particular ones stand first; where none
+    does, at no level, the first of what `more()` returns. Raises `UserError` where none matches,
+    where `root` holds several data sets, and where it is the folder of one category.
     """
     if any(tree.matches_category(root) for tree in (PLAIN, BTAD_TREE, AD2)):
         raise UserError(
             f"{root} is the folder of one category; set dataset.root to {root.parent} and "
             f"category={root.name}"
         )
+    if found := _search(layouts, root, options):
+        return found
+    further = more()
+    if found := _search(further, root, options):
+        return found
+    raise UserError(
+        f"{root} has no layout that is known; found in it: {_contents(root)}; known: "
+        f"{', '.join((*layouts, *further))} (docs/datasets.md shows each); for folders of your own "
+        "name them: dataset=folder 'dataset.normal=[...]'"
+    )
+
+
+def _search(layouts: Mapping[str, Layout], root: Path, options: Options) -> tuple[str, Path] | None:
+    """The one folder with one of the layouts in the uppermost level that has any."""
     level = [root]
-    for _ in range(DEPTH):
+    for _ in range(DEPTH if layouts else 0):
         found = [
             (name, folder) for folder in level if (name := _layout_of(layouts, folder, options))
         ]
@@ -39,11 +58,7 @@ def detect(layouts: Mapping[str, Layout], root: Path, options: Options) -> tuple
             raise UserError(f"{root} holds several data sets: {several}; set dataset.root to one")
         inside = [[folder / name for name in folder_names(folder)] for folder in level]
         level = [path for paths in inside if len(paths) <= MOST for path in paths]
-    raise UserError(
-        f"{root} has no layout that is known; found in it: {_contents(root)}; known: "
-        f"{', '.join(layouts)} (docs/datasets.md shows each); for folders of your own name them: "
-        "dataset=folder 'dataset.normal=[...]'"
-    )
+    return None
 
 
 def _layout_of(layouts: Mapping[str, Layout], folder: Path, options: Options) -> str | None:
