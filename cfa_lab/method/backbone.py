@@ -1,6 +1,6 @@
 """The frozen backbone: images to a list of feature maps, run no deeper than the last one taken."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,9 @@ Walk = Callable[[Any, Tensor], Iterator[tuple[str, Tensor]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Which timm network, what is taken from it, and how.
+    """Which network, what is taken from it, and how.
 
+    `model`: timm's name, or the path `package.module:function` of code that makes another.
     `layers`: one level each, finest first; `a+b` concatenates the maps a and b (same size).
     `activation`: `relu` takes ResNet blocks as they are, `leaky` takes their pre-activation through
     LeakyReLU(0.01) (authors' code); other families have no such choice and ignore it.
@@ -47,7 +48,12 @@ class Backbone(nn.Module):
     std: Tensor
 
     def __init__(self, architecture: Architecture, network: nn.Module):
-        """Wrap a timm ResNet, VGG or EfficientNet, or any network made with features_only."""
+        """Wrap a timm ResNet, VGG or EfficientNet, or any timm network made with features_only.
+
+        Or any other module whose forward turns a normalised batch (b, 3, H, W) float32 into maps
+        (b, c_l, h_l, w_l) by name, a dict, finest first. Raises UserError for other outputs, and
+        for layers that are not there or do not run from fine to coarse.
+        """
         super().__init__()
         self.architecture = architecture
         self.network = network
@@ -84,7 +90,16 @@ class Backbone(nn.Module):
         return [level.float() for level in levels]
 
     def _probe(self) -> list[Tensor]:
-        levels = self(torch.zeros(1, 3, 64, 64))
+        try:
+            levels = self(torch.zeros(1, 3, 64, 64))
+        except UserError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise UserError(
+                f"{self.architecture.model} fails on an image of 64 x 64 pixels ({reason}); "
+                "it must take images of any size, and maps joined by + must have one size"
+            ) from error
         sizes = [level.shape[-1] for level in levels]
         if sizes != sorted(sizes, reverse=True):
             raise UserError(
@@ -111,7 +126,9 @@ class Backbone(nn.Module):
         if isinstance(network, EfficientNet):
             _delete(network, "conv_head", "bn2", "classifier")
             return _walk_efficientnet
-        return _walk_feature_list
+        if hasattr(getattr(network, "feature_info", None), "module_name"):
+            return _walk_feature_list
+        return _walk_named_maps
 
 
 def _delete(network: nn.Module, *names: str) -> None:
@@ -162,3 +179,27 @@ def _walk_efficientnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
 def _walk_feature_list(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     for name, level in zip(network.feature_info.module_name(), network(x), strict=True):
         yield name.replace("_", "."), level
+
+
+def _walk_named_maps(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    maps = network(x)
+    if not isinstance(maps, Mapping) or not maps:
+        raise UserError(
+            f"the backbone {type(network).__name__} gives {_shown(maps)}; it must give maps by "
+            "name, a dict of tensors (images, channels, height, width), finest first"
+        )
+    for name, value in maps.items():
+        if not isinstance(value, Tensor) or value.ndim != 4 or len(value) != len(x):
+            raise UserError(
+                f"the backbone {type(network).__name__} gives {_shown(value)} for its map "
+                f"{name!r} of {len(x)} images; it must give a tensor (images, channels, height, "
+                "width)"
+            )
+        yield str(name), value
+
+
+def _shown(value: Any) -> str:
+    """What was given instead, in a few words."""
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)}"
+    return "nothing" if value is None or value == {} else f"a {type(value).__name__}"

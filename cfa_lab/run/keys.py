@@ -11,6 +11,7 @@ from cfa_lab.config import Config
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.identity import image_hash
+from cfa_lab.features.own import code_hash
 
 METHOD_VERSION = 4
 """Raised whenever a number could change for the same configuration; part of every run key."""
@@ -30,6 +31,7 @@ def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threa
             "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
             "weights": backbone_hash,
             "num_threads": num_threads,
+            **_own_code(config.backbone.model),
         }
     )
 
@@ -59,6 +61,12 @@ def hash_key(parts: Mapping[str, Any]) -> str:
     """A short hash of whatever decides numbers, and of the method's version."""
     text = json.dumps({"method": METHOD_VERSION, **parts}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _own_code(model: str) -> dict[str, str]:
+    """The code of a network that is not timm's; empty for one that is."""
+    code = code_hash(model)
+    return {} if code is None else {"code": code}
 
 
 def _own_measures(table: SampleTable) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
 from cfa_lab.features.identity import image_hash
-from cfa_lab.features.networks import PACKAGED, make_network, weights_hash
+from cfa_lab.features.networks import make_network, normalisation, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.run.keys import fit_key_of, run_key_of
@@ -188,8 +187,8 @@ def _backbone(
     changed: int | None,
 ) -> tuple[Backbone, str]:
     """`changed` is there to tell a weights file from the one that stood there before."""
-    network = make_network(model, weights=weights, tag=tag)
-    mean, std = _normalisation(model, network)
+    network = make_network(model, weights=weights, tag=tag, trust_code=True)
+    mean, std = normalisation(model, network)
     architecture = Architecture(
         model=model,
         layers=layers,
@@ -200,11 +199,3 @@ def _backbone(
     )
     backbone = Backbone(architecture, network)
     return backbone, weights_hash(backbone.network)
-
-
-def _normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a network's input is normalised by, for images in 0..1."""
-    if model in PACKAGED:  # their authors use (x - 127) / 128 on 0..255
-        return (127 / 255,) * 3, (128 / 255,) * 3
-    settings = network.pretrained_cfg
-    return tuple(settings["mean"]), tuple(settings["std"])

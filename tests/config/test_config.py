@@ -18,7 +18,8 @@ OPTIONS = [(group, p.stem) for group in GROUPS for p in sorted((CONF / group).gl
 
 @pytest.mark.parametrize("group, option", OPTIONS)
 def test_every_file_composes_and_passes_its_checks(group: str, option: str):
-    more = ["backbone.name=resnet34", "backbone.layers=[layer1,layer2]"] if option == "timm" else []
+    named = ["backbone.name=resnet34", "backbone.layers=[layer1,layer2]"]
+    more = {"timm": named, "custom": [*named, "backbone.model=nets:make"]}.get(option, [])
     compose(f"{group}={option}", *more)
 
 

@@ -110,11 +110,21 @@ def test_a_missing_file_names_what_is_allowed():
 @pytest.mark.parametrize("model", sorted(networks.PACKAGED))
 def test_packaged_weights_are_trained_ones_and_need_no_download(model, monkeypatch):
     monkeypatch.setattr(networks, "_hub_file", None)
-    pytest.importorskip(networks.PACKAGED[model][0], reason="weights come with the extra `lite`")
+    pytest.importorskip(
+        networks.PACKAGED[model].module, reason="weights come with the extra `lite`"
+    )
     network = make_network(model, weights="pretrained")
     # a trained batch norm has seen data; a new one has mean 0 and variance 1
     assert float(network.state_dict()["bn1.running_mean"].abs().max()) > 0.1
     assert weights_hash(network) != weights_hash(make_network(model, weights="random"))
+
+
+def test_packaged_weights_are_those_of_the_extra_lite():
+    """A package that is missing in one of the two places is named here."""
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^lite = \[(.*?)^\]", project, flags=re.MULTILINE | re.DOTALL)
+    extra = {re.split(r"[=<>~ ]", name)[0] for name in re.findall(r'"(.+?)"', listed)}
+    assert {p.module.replace("_", "-") for p in networks.PACKAGED.values()} == extra
 
 
 def test_weights_that_cannot_be_downloaded_say_which_whence_and_what_to_do(monkeypatch, tmp_path):
