@@ -5,24 +5,28 @@ image is meant), c channels, h x w a map, H x W an image, q query patches, m mem
 d dimension of a patch feature, k neighbours.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cfa_lab.deploy.detector import TrainedDetector, load
     from cfa_lab.method.detector import Detector
     from cfa_lab.training.fit import fit_pyramid
 
 __version__ = "0.2.0"
-__all__ = ["Detector", "__version__", "fit_pyramid"]
+__all__ = ["Detector", "TrainedDetector", "__version__", "fit_pyramid", "load"]
+
+
+_HOMES = {
+    "Detector": "method.detector",
+    "TrainedDetector": "deploy.detector",
+    "fit_pyramid": "training.fit",
+    "load": "deploy.detector",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import the library names on first use, so that the command line starts without torch."""
-    if name == "fit_pyramid":
-        from cfa_lab.training.fit import fit_pyramid
-
-        return fit_pyramid
-    if name == "Detector":
-        from cfa_lab.method.detector import Detector
-
-        return Detector
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

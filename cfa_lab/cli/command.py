@@ -29,8 +29,10 @@ SUBCOMMANDS = {
     "bench": "cfa_lab.bench",
     "cache": "cfa_lab.cli.cache",
     "dashboard": "cfa_lab.tracking.dashboard",
+    "predict": "cfa_lab.deploy.predict",
     "report": "cfa_lab.report.command",
     "sync": "cfa_lab.tracking.sync",
+    "threshold": "cfa_lab.deploy.threshold",
 }
 """Word -> module whose `main(arguments)` serves it."""
 

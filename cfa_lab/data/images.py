@@ -38,8 +38,7 @@ def decode_image(path: Path) -> np.ndarray:
     Of 16-bit grey the upper 8 bits are kept, of an animation the first frame; transparency is
     ignored. Raises `UserError` with the file's name for one that is missing, damaged or no image.
     """
-    with _reading("image", path), Image.open(path) as image:
-        return np.array(_as_rgb(_upright(image)))
+    return np.array(read_image(path))
 
 
 def image_size(path: Path) -> Size:
@@ -56,13 +55,22 @@ def load_image(source: Source, geometry: Geometry) -> LoadedImage:
         pixels = _decode_for_tiles(source.path)
         windows = geometry.windows((pixels.shape[0], pixels.shape[1]))
         return LoadedImage(*cut(pixels, windows[source.index]))
-    path = source
-    with _reading("image", path), Image.open(path) as file:
-        image = _as_rgb(_upright(file))
+    image = read_image(source)
     try:
-        plan = geometry.plan((image.height, image.width))
+        return fit_image(image, geometry)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode an image file of any mode as RGB, as `decode_image` does."""
+    with _reading("image", path), Image.open(path) as file:
+        return as_rgb(_upright(file))
+
+
+def fit_image(image: Image.Image, geometry: Geometry) -> LoadedImage:
+    """Bring an RGB image to the network's input size; padding is black."""
+    plan = geometry.plan((image.height, image.width))
     height, width = plan.resized
     filtering = Image.Resampling[geometry.interpolation.upper()]  # the words are Pillow's names
     resized = image.resize((width, height), filtering)
@@ -195,7 +203,8 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB; raises ValueError for grey values beyond 16 bits."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
@@ -213,7 +222,7 @@ def _values(image: Image.Image) -> np.ndarray:
     """A mask's values, (H, W), those of the file itself where it has one channel of many bits."""
     if image.mode.startswith(("I", "F")):
         return np.asarray(image).astype(np.int64)
-    return np.asarray(_as_rgb(image)).max(axis=2)
+    return np.asarray(as_rgb(image)).max(axis=2)
 
 
 def _exceeds(image: Image.Image, above: int) -> np.ndarray:
@@ -223,7 +232,7 @@ def _exceeds(image: Image.Image, above: int) -> np.ndarray:
     """
     if image.mode.startswith(("I", "F")) and not above:
         return np.greater(np.asarray(image), 0)
-    return np.logical_or.reduce(np.greater(np.asarray(_as_rgb(image)), above), axis=2)
+    return np.logical_or.reduce(np.greater(np.asarray(as_rgb(image)), above), axis=2)
 
 
 def _slices(box: Box) -> tuple[slice, slice]:

@@ -31,6 +31,7 @@ class Detector(nn.Module):
         self.register_buffer("radius", radius)
         self.scoring = scoring
         self._search: NeighbourSearch | None = None
+        self._is_sound = True
 
     @torch.no_grad()
     def patch_scores(
@@ -38,11 +39,14 @@ class Detector(nn.Module):
     ) -> Tensor:
         """Score the patches of one batch of pooled maps (b, c_l, h_l, w_l): (b, h, w), its device.
 
-        Image by image, so that a score never depends on what else was in the batch. `see` is told
-        of each image's neighbours, of two at least where the bank has them.
+        Image by image, so that a score never depends on what else was in the batch. A patch whose
+        feature is no number scores NaN, and so do all where the bank holds one: the search would
+        find them near. `see` is told of each image's neighbours, of two at least where the bank has
+        them.
         """
         if self._search is None or self._search.bank is not self.bank:
             self._search = NeighbourSearch(self.bank)
+            self._is_sound = bool(self.bank.isfinite().all())
         grid, num_neighbours = patch_grid(pyramid), self.scoring.num_neighbours
         num_found = num_neighbours if see is None else max(num_neighbours, min(2, len(self.bank)))
         scores = []
@@ -52,7 +56,11 @@ class Detector(nn.Module):
             if see is not None:
                 see(found)
             nearest = found.squared_distances[:, :num_neighbours]
-            scores.append(self.scoring.patch_scores(nearest).unflatten(0, grid))
+            patch_scores = self.scoring.patch_scores(nearest)
+            if not self._is_sound or not phi.sum().isfinite():  # the sum of all is quick to look at
+                broken = ~phi.isfinite().all(dim=1) if self._is_sound else slice(None)
+                patch_scores[broken] = torch.nan
+            scores.append(patch_scores.unflatten(0, grid))
         return torch.stack(scores)
 
     def score(self, levels: Sequence[Any], *, pooled: bool = False) -> Tensor:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from helpers.tiny import make_pyramid
 
-from cfa_lab import Detector, reference
+from cfa_lab import Detector, fit_pyramid, reference
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.neighbours import Neighbours, NeighbourSearch
@@ -76,3 +76,29 @@ def test_a_witness_sees_the_one_neighbour_of_a_bank_of_one():
     seen: list[Neighbours] = []
     lone.patch_scores(make_pyramid(1), seen.append)
     assert seen[0].squared_distances.shape == (48, 1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("where", ["bank", "weight", "bias", "feature"])
+def test_what_is_no_number_never_scores_as_near(value, where):
+    levels = make_pyramid(2)
+    detector, _ = fit_pyramid(levels, epochs=0, preset="official")
+    before = detector.score(levels)
+    if where == "feature":
+        levels[0][1, 0, 2, 3] = value
+    elif where == "bank":
+        detector.bank[3, 0] = value
+    else:
+        getattr(detector.descriptor, where).data[0] = value
+    detector = Detector(
+        detector.descriptor, detector.bank.clone(), detector.radius, detector.scoring
+    )
+    scores = detector.score(levels)
+    maps = detector.scoring.maps(scores, (32, 24))
+    if where == "feature":
+        assert torch.equal(scores[0], before[0])
+        assert not scores[1, 1:4, 2:5].isfinite().any()
+        assert not detector.scoring.image_scores(maps)[1].isfinite()
+    else:
+        assert not scores.isfinite().any()
+        assert not detector.scoring.image_scores(maps).isfinite().any()
