@@ -12,9 +12,6 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args
 
 from cfa_lab.errors import UserError
 
-Preset = Literal["official", "paper", "anomalib", "lab"]
-PRESETS: tuple[Preset, ...] = get_args(Preset)
-
 Activation = Literal["relu", "leaky"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 

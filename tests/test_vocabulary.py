@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import compose, make_pyramid
+from helpers.tiny import compose
 
 import cfa_lab
-from cfa_lab import fit_pyramid, vocabulary
+from cfa_lab import vocabulary
 from cfa_lab.config import Config, load_settings
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
@@ -119,10 +119,6 @@ ENTRIES: dict[str, tuple[str, list[Callable[[Any], Any]]]] = {
     "evaluation.threshold": ("THRESHOLD_RULES", [lambda word: _threshold(rule=word)]),
     "tracker.name": ("TRACKER_NAMES", []),
     "tracker.mode": ("TRACKER_MODES", [_tracker]),
-    "preset": (
-        "PRESETS",
-        [load_settings, lambda word: fit_pyramid(make_pyramid(2), preset=word, epochs=0)],
-    ),
 }
 """Where words enter: the key, its list, and what a library user may hand a word to.
 
@@ -168,7 +164,7 @@ def test_the_library_takes_every_word_of_the_list(key: str, call: Callable[[Any]
         call(word)
 
 
-@pytest.mark.parametrize("key", sorted(ENTRIES.keys() - {"preset"}))
+@pytest.mark.parametrize("key", sorted(ENTRIES))
 def test_the_configuration_refuses_another_word(key: str):
     allowed = ", ".join(WORDS[ENTRIES[key][0]])
     with pytest.raises(UserError) as caught:
@@ -260,12 +256,6 @@ def test_bounds_are_told_as_people_say_them():
     }
     assert str(BOUNDS["evaluation.quantile"]) == "between 0 and 1"
     assert str(BOUNDS["dataset.test_fraction"]) == "0 to below 1"
-
-
-def test_the_presets_are_the_files_there_are():
-    assert {path.stem for path in (PACKAGE.parent / "conf" / "preset").glob("*.yaml")} == set(
-        vocabulary.PRESETS
-    )
 
 
 def test_each_list_stands_once():

@@ -31,7 +31,7 @@ class Config(Settings):
     device: str = MISSING
     """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
     preset: str = MISSING
-    """Name of the reading of CFA that set the values: official, paper, anomalib or lab."""
+    """Name of the reading of CFA that set the values, a file in `conf/preset/`."""
     resume: str = MISSING
     """`auto`, `never`, or an unfinished run's folder to continue."""
     backbone: BackboneSettings = MISSING

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from cfa_lab.config.settings import Settings
 from cfa_lab.errors import UserError
-from cfa_lab.vocabulary import PRESETS, one_of
+from cfa_lab.vocabulary import one_of
 
 
 def conf_dir() -> Path:
@@ -20,9 +20,14 @@ def conf_dir() -> Path:
     raise UserError(f"no configuration files beside {package}; install cfa_lab again")
 
 
+def presets() -> tuple[str, ...]:
+    """The names of all presets, sorted: those of the files in `conf/preset/`."""
+    return tuple(sorted(path.stem for path in (conf_dir() / "preset").glob("*.yaml")))
+
+
 def load_settings(preset: str) -> Settings:
     """The settings of a preset, read from `conf/` without Hydra."""
-    one_of("preset", preset, PRESETS)
+    one_of("preset", preset, presets())
     folder = conf_dir()
     groups = [group.name for group in fields(Settings)]
     own: Any = OmegaConf.load(folder / "config.yaml")

@@ -2,13 +2,10 @@
 
 from decimal import Decimal
 
-LIMITED = {"aupro": "AUPRO", "spro": "sPRO"}
-"""Families of pixel metrics that are integrated up to a false-positive rate, told in the name."""
+from cfa_lab.metrics.families import LIMITED, LIMITED_BY_KIND, OF_RANKING
 
 OF_PIXELS = {"seg_f1": "SegF1"}
-"""Other pixel metrics whose names do not say so."""
-
-HEADINGS = {"auroc": "AUROC", "ap": "AP", "f1max": "F1max"}
+"""Pixel metrics at a threshold whose names do not say so."""
 
 
 def at_limit(family: str, limit: float) -> str:
@@ -35,9 +32,10 @@ def of_and_heading(metric: str) -> tuple[str, str]:
     kind, _, short = name.partition("_")
     if name in OF_PIXELS:
         return "pixel", OF_PIXELS[name]
-    if kind in LIMITED:
-        return "pixel", f"{LIMITED[kind]}@{_limit_text(short)}"
-    return kind, HEADINGS.get(short, short.replace("_", " "))
+    if family := LIMITED.get(kind) or LIMITED_BY_KIND.get(kind):
+        return "pixel", f"{family.heading}@{_limit_text(short)}"
+    known = OF_RANKING.get(short)
+    return kind, known.heading if known else short.replace("_", " ")
 
 
 def metric_name(metric: str) -> str:

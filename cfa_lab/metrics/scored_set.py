@@ -16,6 +16,7 @@ from cfa_lab.metrics.bootstrap import (
 )
 from cfa_lab.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
 from cfa_lab.metrics.decisions import decide
+from cfa_lab.metrics.families import LIMITED_BY_KIND
 from cfa_lab.metrics.per_image import aupimo
 from cfa_lab.metrics.pixels import ImagePixels, split_by_image
 from cfa_lab.metrics.ranking import Ranking, f1max, iou_max, rank
@@ -126,7 +127,8 @@ class ScoredSet:
 
     def undefined(self) -> dict[str, str]:
         """For each metric without a value, why it has none."""
-        by_family = {"image": self.why_no_image_metrics, "spro": self.why_no_spro}
+        by_family = {"image": self.why_no_image_metrics}
+        by_family |= dict.fromkeys(LIMITED_BY_KIND, self.why_no_spro)
         reasons = {
             name: by_family.get(name.partition("_")[0], self.why_no_pixel_metrics)
             for name in metric_names(self.aupro_limits, with_spro=self.with_spro)

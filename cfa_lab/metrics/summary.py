@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from cfa_lab.metrics import ranking as ranks
+from cfa_lab.metrics.families import LIMITED, LIMITED_BY_KIND, OF_RANKING
 from cfa_lab.metrics.names import at_limit
 from cfa_lab.metrics.ranking import Ranking
-from cfa_lab.metrics.regions import aupro
-from cfa_lab.metrics.saturation import spro
 from cfa_lab.vocabulary import each_within
 
 
@@ -34,12 +32,15 @@ def metric_values(
     sPRO, at the limits of AUPRO, is among them where the rankings of each kind of defect are given.
     """
     values: dict[str, float] = {}
+    undefined = float("nan")
     for prefix, ranking in (("image", image), ("pixel", pixel)):
-        values[f"{prefix}_auroc"] = ranks.auroc(ranking) if ranking else float("nan")
-        values[f"{prefix}_ap"] = ranks.average_precision(ranking) if ranking else float("nan")
-        values[f"{prefix}_f1max"] = ranks.f1max(ranking).value if ranking else float("nan")
-    for limit in aupro_limits:
-        values[at_limit("aupro", limit)] = aupro(pixel, limit=limit) if pixel else float("nan")
-    for limit in aupro_limits if by_kind is not None else ():
-        values[at_limit("spro", limit)] = spro(by_kind or (), limit=limit)
+        for name, metric in OF_RANKING.items():
+            values[f"{prefix}_{name}"] = metric.value(ranking) if ranking else undefined
+    for name, metric in LIMITED.items():
+        for limit in aupro_limits:
+            value = metric.value(pixel, limit=limit) if pixel else undefined
+            values[at_limit(name, limit)] = value
+    for name, metric in LIMITED_BY_KIND.items() if by_kind is not None else ():
+        for limit in aupro_limits:
+            values[at_limit(name, limit)] = metric.value(by_kind or (), limit=limit)
     return values

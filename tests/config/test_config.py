@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from helpers.tiny import compose
+from helpers.tiny import compose, make_pyramid
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from cfa_lab import fit_pyramid
 from cfa_lab.config import Settings, conf_dir, load_settings
+from cfa_lab.config.presets import presets
 from cfa_lab.errors import UserError
-from cfa_lab.vocabulary import PRESETS
 
 CONF = conf_dir()
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "hydra")
@@ -23,12 +24,29 @@ def test_every_file_composes_and_passes_its_checks(group: str, option: str):
     compose(f"{group}={option}", *more)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", presets())
 def test_hydra_and_library_read_the_same_preset(preset: str):
     composed, settings = compose(f"preset={preset}"), load_settings(preset)
     assert composed.preset == preset
     for name in Settings.__dataclass_fields__:
         assert getattr(composed, name) == getattr(settings, name)
+
+
+@pytest.mark.parametrize("wrong", ["neerest", "", "LAB", "lab.yaml", "../preset/lab"])
+def test_the_library_refuses_another_preset_and_takes_all_there_are(wrong: str):
+    allowed = ", ".join(presets())
+    for take in (load_settings, lambda name: fit_pyramid(make_pyramid(2), preset=name, epochs=0)):
+        with pytest.raises(UserError) as caught:
+            take(wrong)
+        assert str(caught.value) == f"preset is {wrong!r}; allowed: {allowed}"
+        for preset in presets():
+            take(preset)
+
+
+def test_the_documented_table_of_switches_has_every_preset():
+    text = (CONF.parent / "docs" / "method.md").read_text(encoding="utf-8")
+    (header,) = [line for line in text.splitlines() if line.startswith("| key | ")]
+    assert sorted(header.replace("`", "").strip("| ").split(" | ")[1:]) == list(presets())
 
 
 def test_presets_set_the_table_of_switches():

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cfa_lab.metrics.summary import metric_names
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import write_diagnostics
 from cfa_lab.records.figures import CASE_FIGURES, FALSE_POSITIVE, MISS
 from cfa_lab.records.history import HISTORY_COLUMNS
 from cfa_lab.records.record import write_record
 
-METRICS = (
-    *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max"),
-    *("aupro_30", "aupro_05"),
-)
+METRICS = metric_names((0.3, 0.05))
 
 
 def write_run(

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cfa_lab.metrics.families import LIMITED, LIMITED_BY_KIND, OF_RANKING
 from cfa_lab.metrics.names import at_limit, limit_of, metric_name, of_and_heading
 
 LIMITS = st.floats(0, 1, exclude_min=True) | st.sampled_from([10.0**-i for i in range(16)])
@@ -45,3 +48,14 @@ def test_other_metrics_are_of_images_or_of_pixels():
     assert of_and_heading("test/aupro_30") == ("pixel", "AUPRO@0.3")
     assert metric_name("test/spro_100") == "sPRO@1"
     assert metric_name("threshold/seg_f1") == "SegF1"
+
+
+@pytest.mark.parametrize("family", [*OF_RANKING, *LIMITED, *LIMITED_BY_KIND])
+def test_every_metric_stands_in_the_protocol_and_has_a_heading(family: str):
+    ranked = family in OF_RANKING
+    names = [f"image_{family}", f"pixel_{family}"] if ranked else [at_limit(family, 0.3)]
+    protocol = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for name in names:
+        assert name in protocol if ranked else f"{family}_" in protocol
+        heading = (OF_RANKING | LIMITED | LIMITED_BY_KIND)[family].heading
+        assert heading in metric_name(name)

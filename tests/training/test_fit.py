@@ -9,6 +9,7 @@ from helpers.tiny import make_pyramid
 
 from cfa_lab import Detector, fit_pyramid, reference
 from cfa_lab.config import load_settings
+from cfa_lab.config.presets import presets
 from cfa_lab.errors import UserError
 from cfa_lab.method.pyramid import pool
 from cfa_lab.records.history import HISTORY_COLUMNS
@@ -16,12 +17,11 @@ from cfa_lab.training.checkpoint import restore_state, save_state
 from cfa_lab.training.fit import detector_of, new_fit, train
 from cfa_lab.training.order import seeded_batches
 from cfa_lab.training.state import Fit, Observer
-from cfa_lab.vocabulary import PRESETS
 
 SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 2}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", presets())
 def test_every_preset_fits_and_scores(preset):
     levels = make_pyramid(5)
     detector, history = fit_pyramid(levels, preset=preset, **SHORT)
@@ -227,7 +227,7 @@ def test_numpys_whole_numbers_are_whole_numbers():
         ({"gamma_d": 16}, "descriptor.gamma_d=16"),
         ({"gamma_c": 49}, "memory_bank.gamma_c=49"),
         ({"lr": 0.0}, "optimizer.lr"),
-        ({"preset": "ours"}, "allowed: official, paper, anomalib, lab"),
+        ({"preset": "ours"}, "allowed: anomalib, lab, official, paper"),
         ({"batches": [[5]], "preset": "official"}, "image indices 0 to 2"),
         ({"batches": [[0]]}, "optimizer=closed_form takes every image once"),
         ({"r": 0.5}, r"optimizer=closed_form: repulsion acts with loss\.J=3 loss\.r=0\.5"),

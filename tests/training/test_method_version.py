@@ -11,7 +11,7 @@ import torch
 from helpers.pinned import GOLDEN, Numbers, Pin
 
 from cfa_lab.config import Settings, load_settings
-from cfa_lab.config.presets import PRESETS
+from cfa_lab.config.presets import presets
 from cfa_lab.metrics import AnomalyMetrics
 from cfa_lab.run.keys import METHOD_VERSION
 from cfa_lab.training.fit import fit_pyramid
@@ -68,7 +68,7 @@ def test_the_methods_numbers_are_those_of_its_version(monkeypatch, request):
     # bf16 products give what they give on any CPU, only slower where it has no AMX
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     numbers: Numbers = {}
-    for preset in PRESETS:
+    for preset in presets():
         for precision in ("exact", "fast"):
             for change, values in CHANGES.items():
                 settings = changed(load_settings(preset), values | {"trainer": short(precision)})
