@@ -1,5 +1,6 @@
 """What a finished run prints."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ def show_result(result: Any) -> None:
     console.print(f"\nrun folder  {_relative(result.folder)}")
     for figure in result.figures:
         console.print(f"figure      {_relative(figure)}")
+    run = shlex.quote(_relative(result.folder))
+    console.print(f"use it      python -m cfa_lab predict {run} IMAGES...")
 
 
 def _table(metrics: dict[str, float | None], prefix: str, intervals: dict[str, Any]) -> Any:
