@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from cfa_lab.data.geometry import Geometry
@@ -31,8 +30,8 @@ class Intake:
     """The file's time in nanoseconds; with the path it tells one photograph from the next."""
     inputs: list[LoadedImage] = field(default_factory=list)
     error: str | None = None
-    small: np.ndarray | None = None
-    """(h, w, 3) uint8, the image for an overlay."""
+    small: Image.Image | None = None
+    """The image at the size of an overlay."""
 
 
 def modified_at(path: Path) -> int:
@@ -86,8 +85,8 @@ def batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _small(image: Image.Image, longest_side: int) -> np.ndarray:
+def _small(image: Image.Image, longest_side: int) -> Image.Image:
     """The image at the size of a panel."""
     scale = longest_side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0))
+    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)

@@ -16,13 +16,13 @@ from cfa_lab.deploy.intake import Intake
 from cfa_lab.deploy.runtime import Scored
 from cfa_lab.deploy.scan import Result
 from cfa_lab.deploy.table import PredictionTable, row_of
-from cfa_lab.figures.cases import Case
-from cfa_lab.figures.panels import render_panel
+from cfa_lab.figures.panels import LONGEST_SIDE, render_overlay
 from cfa_lab.files import replacing
 from cfa_lab.records import names
 
 MAX_WAITING = 64
 """Images scored and not yet written; scoring waits for the disk beyond."""
+JPEG_QUALITY = 90  # an overlay as PNG takes longer to write than to draw
 OVERLAYS, ELSEWHERE = "overlays", "elsewhere"
 
 
@@ -40,8 +40,6 @@ class Outputs:
     @property
     def longest_side(self) -> int | None:
         """Pixels of the longer side of an overlay; None where none is drawn."""
-        from cfa_lab.figures.panels import LONGEST_SIDE
-
         return None if self.colour_range is None else LONGEST_SIDE
 
 
@@ -110,19 +108,12 @@ class Writer:
         if wanted.colour_range is None or intake.small is None:
             return
         low, high = wanted.colour_range
-        case = Case(
-            path=str(intake.path),
-            label=0,
-            defect="",
-            score=scored.score,
-            image=intake.small,
-            mask=None,
-            heat=scored.full_map(),
+        overlay = render_overlay(
+            intake.small, scored.full_map(), low=low, high=high, threshold=wanted.pixel_threshold
         )
-        panel = render_panel(case, "", low=low, high=high, threshold=wanted.pixel_threshold)
-        path = beside(wanted.folder / OVERLAYS, intake.path, ".png")
+        path = beside(wanted.folder / OVERLAYS, intake.path, ".jpg")
         with replacing(path) as partial:
-            Image.fromarray(panel.overlay).save(partial, "PNG", compress_level=1)
+            Image.fromarray(overlay).save(partial, "JPEG", quality=JPEG_QUALITY)
 
 
 def write_map(path: Path, scored: Scored) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cfa_lab.figures.page import Page
-from cfa_lab.figures.panels import THRESHOLD_COLOUR, TRUTH_COLOUR, colours
+from cfa_lab.figures.panels import THRESHOLD_COLOUR, TRUTH_COLOUR, colour_map
 from cfa_lab.figures.style import DEFECT, DOTS_PER_INCH, HEADING, INK, QUIET, SMALL, TEXT
 from cfa_lab.tracking.base import Panel
 
@@ -114,7 +114,8 @@ def _bar(page: Page, height: float, *, low: float, high: float, threshold: float
     from matplotlib.ticker import MaxNLocator
 
     page.write(BAR_LEFT, HEAD - 0.07, "Score", size=SMALL)
-    gradient = colours(np.linspace(1, 0, page.pixels(height))[:, None])
+    ramp = np.linspace(1, 0, page.pixels(height))[:, None]
+    gradient = colour_map(ramp, low=0, high=1)
     page.paste(gradient.repeat(page.pixels(BAR), axis=1), BAR_LEFT, HEAD, BAR, height)
     ticks = np.array(MaxNLocator(5).tick_values(low, high) if high > low else [low])
     extent = high - low if high > low else 1.0

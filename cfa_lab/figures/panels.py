@@ -1,5 +1,7 @@
 """The pictures of one test image, all at one size and on one colour scale."""
 
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image, ImageColor
 
@@ -10,6 +12,8 @@ COLOUR_MAP = "inferno"
 TRUTH_COLOUR = "#00FFE6"
 THRESHOLD_COLOUR = "#FFFFFF"
 UNSCORED_GREY = 214
+STRENGTH = 0.7
+"""Share of the colour over the picture where the map is at its highest."""
 LONGEST_SIDE = 384
 """Pixels of a panel, half as many again as a gallery shows."""
 
@@ -33,18 +37,12 @@ def render_panel(
     """
     scale = longest_side / max(case.heat.shape)
     size = (max(1, round(case.heat.shape[1] * scale)), max(1, round(case.heat.shape[0] * scale)))
-    scored = np.isfinite(case.heat)
-    heat = _resize(np.where(scored, case.heat, low).astype(np.float32), size)
-    scored = _resize(scored.astype(np.float32), size) > 0.5
-    image = np.asarray(Image.fromarray(case.image).resize(size, Image.Resampling.LANCZOS))
+    heat, scored = _resized_heat(case.heat, size, low=low)
+    picture = Image.fromarray(case.image).resize(size, Image.Resampling.LANCZOS)
     mask = None if case.mask is None else _resize_mask(case.mask, size)
-
-    value = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
-    heat_map = np.where(scored[..., None], colours(value), UNSCORED_GREY).astype(np.uint8)
-    weight = np.where(scored, 0.7 * value, 0.0)[..., None]
-    overlay = ((1 - weight) * image + weight * heat_map).round().astype(np.uint8)
-    if threshold is not None:
-        overlay = _outline(overlay, scored & (heat >= threshold), colour=THRESHOLD_COLOUR)
+    heat_map = colour_map(heat, low=low, high=high)
+    heat_map[~scored] = UNSCORED_GREY
+    overlay = overlaid(picture, heat, scored, low=low, high=high, threshold=threshold)
     if mask is not None:
         overlay = _outline(overlay, mask, colour=TRUTH_COLOUR)
     return Panel(
@@ -53,18 +51,75 @@ def render_panel(
         defect=case.defect,
         score=case.score,
         group=group,
-        image=image,
+        image=np.asarray(picture),
         heat=heat_map,
         overlay=overlay,
         mask=mask,
     )
 
 
-def colours(value: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] (h, w) as uint8 colours (h, w, 3) of the colour map."""
+def render_overlay(
+    picture: Image.Image,
+    heat: np.ndarray,
+    *,
+    low: float,
+    high: float,
+    threshold: float | None = None,
+) -> np.ndarray:
+    """A picture under a map (H, W) of any size, as the overlay of a panel: uint8 (h, w, 3)."""
+    resized, scored = _resized_heat(heat, picture.size, low=low)
+    return overlaid(picture, resized, scored, low=low, high=high, threshold=threshold)
+
+
+def overlaid(
+    picture: Image.Image,
+    heat: np.ndarray,
+    scored: np.ndarray,
+    *,
+    low: float,
+    high: float,
+    threshold: float | None,
+) -> np.ndarray:
+    """The picture under the map's colours, the stronger the higher, where it was scored."""
+    strength = (_levels(heat, low=low, high=high) * STRENGTH).astype(np.uint8)
+    strength[~scored] = 0
+    colours = Image.fromarray(colour_map(heat, low=low, high=high))
+    overlay = np.asarray(Image.composite(colours, picture, Image.fromarray(strength)))
+    if threshold is not None:
+        overlay = _outline(overlay, scored & (heat >= threshold), colour=THRESHOLD_COLOUR)
+    return overlay
+
+
+def colour_map(values: np.ndarray, *, low: float, high: float) -> np.ndarray:
+    """Values (h, w) as uint8 colours (h, w, 3), from `low` to `high` over the whole colour map."""
+    return _table()[_levels(values, low=low, high=high)]
+
+
+def _levels(values: np.ndarray, *, low: float, high: float) -> np.ndarray:
+    """Values as 0 to 255; all 0 on a scale without extent."""
+    if not high > low:
+        return np.zeros(values.shape, dtype=np.uint8)
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return np.minimum(share * 256, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _table() -> np.ndarray:
+    """The colour map's 256 colours, (256, 3) uint8."""
     from matplotlib import colormaps
 
-    return colormaps[COLOUR_MAP](value, bytes=True)[..., :3]
+    return colormaps[COLOUR_MAP](np.arange(256), bytes=True)[:, :3]
+
+
+def _resized_heat(
+    heat: np.ndarray, size: tuple[int, int], *, low: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A map at another size (width, height), `low` where it was not scored, and where it was."""
+    scored = np.isfinite(heat)
+    if scored.all():
+        return _resize(heat, size), np.ones(size[::-1], dtype=bool)
+    resized = _resize(np.where(scored, heat, low).astype(np.float32), size)
+    return resized, _resize(scored.astype(np.float32), size) > 0.5
 
 
 def _resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

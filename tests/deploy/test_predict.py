@@ -58,7 +58,7 @@ def test_areas_boxes_overlays_and_maps_belong_to_the_map(tiny_run, images):
         stored = tifffile.imread(Path("out/maps") / f"{row['path']}.tiff")
         assert stored.dtype == np.float16
         assert np.array_equal(stored, expected.astype(np.float16))
-        with Image.open(Path("out/overlays") / f"{row['path']}.png") as overlay:
+        with Image.open(Path("out/overlays") / f"{row['path']}.jpg") as overlay:
             assert overlay.size == (384, 320)
     threshold = float(np.median(found.maps[0]))
     main([str(tiny_run), rows[0]["path"], "--out", "other", "--pixel-threshold", str(threshold)])
@@ -136,8 +136,8 @@ def test_pictures_of_images_from_elsewhere_stay_apart(tiny_run, images, tmp_path
     shutil.copy(images / "good" / "000.png", other)
     shutil.copy(images / "good" / "000.png", "a.png")
     main([str(tiny_run), str(other), "a.png", "--out", "out"])
-    assert Path("out/overlays/a.png.png").is_file()
-    assert len(list(Path("out/overlays").rglob("*.png"))) == 2
+    assert Path("out/overlays/a.png.jpg").is_file()
+    assert len(list(Path("out/overlays").rglob("*.jpg"))) == 2
 
 
 def kill_and_go_on(run: Path, times: list[float]) -> None:
@@ -169,7 +169,7 @@ def assert_each_image_once(images: Path) -> None:
     paths = [row["path"] for row in table()]
     assert sorted(paths) == sorted(str(p.relative_to(Path.cwd())) for p in images.rglob("*.png"))
     for path in paths:
-        with Image.open(Path("out/overlays") / f"{path}.png") as overlay:
+        with Image.open(Path("out/overlays") / f"{path}.jpg") as overlay:
             overlay.load()
 
 
