@@ -24,6 +24,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone-weights", metavar="FILE", help="where the run's backbone weights are now"
     )
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="import the network that the model names, where it is not timm's",
+    )
 
 
 def open_model(options: argparse.Namespace) -> Runtime:
@@ -39,4 +44,5 @@ def open_model(options: argparse.Namespace) -> Runtime:
         num_threads=num_threads,
         batch_size=options.batch_size or (1 if getattr(options, "watch", None) else None),
         backbone_weights=options.backbone_weights,
+        trust_code=options.trust_code,
     )

@@ -81,13 +81,16 @@ def load(
     num_threads: int | None = None,
     batch_size: int | None = None,
     backbone_weights: str | None = None,
+    trust_code: bool = False,
 ) -> TrainedDetector:
     """Load a trained detector: a run folder, a model's folder from W&B, or an exported file.
 
     `num_threads` fixes the CPU threads; with the run's own number (`description.num_threads`) and
     batch size (None) scores are the run's to the last bit. `batch_size=1` is quicker for pictures
     that come one by one. `backbone_weights` is a file in place of where the run had its weights
-    from. Raises UserError for what is missing, damaged, or made of other weights; runs no code.
+    from. Raises UserError for what is missing, damaged, or made of other weights; runs no code,
+    unless `trust_code` allows it to import the network that the model names, where it is not timm's
+    (`backbone=custom`).
     """
     if batch_size is not None and batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; allowed: 1 or more")
@@ -98,5 +101,6 @@ def load(
             num_threads=num_threads,
             batch_size=batch_size,
             backbone_weights=backbone_weights,
+            trust_code=trust_code,
         )
     )

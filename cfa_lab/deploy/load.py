@@ -18,6 +18,7 @@ def open_runtime(
     num_threads: int | None = None,
     batch_size: int | None = None,
     backbone_weights: str | None = None,
+    trust_code: bool = False,
 ) -> Runtime:
     """What scores images with the model at `path`; imports no more than its format needs.
 
@@ -37,7 +38,13 @@ def open_runtime(
 
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    return load_run(folder, device=device, batch_size=batch_size, backbone_weights=backbone_weights)
+    return load_run(
+        folder,
+        device=device,
+        batch_size=batch_size,
+        backbone_weights=backbone_weights,
+        trust_code=trust_code,
+    )
 
 
 def model_folder(path: Path) -> Path:

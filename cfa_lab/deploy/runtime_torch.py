@@ -1,5 +1,6 @@
 """A run folder's model at work in torch: the same bits as when the run was measured."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -15,6 +16,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.evaluation.maps import score_of_parts
 from cfa_lab.features.extract import Extractor
 from cfa_lab.features.networks import make_network, weights_hash
+from cfa_lab.features.own import code_hash
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.method.detector import Detector
 from cfa_lab.training.checkpoint import detector_of_tensors, load_description, load_tensors
@@ -22,6 +24,8 @@ from cfa_lab.training.description import ModelDescription
 
 BACKBONE = "backbone."
 """Before the names of the backbone's tensors, where a model's file holds them, too."""
+
+log = logging.getLogger(__name__)
 
 
 class TorchRuntime:
@@ -70,17 +74,19 @@ def load_run(
     device: str = "cpu",
     batch_size: int | None = None,
     backbone_weights: str | None = None,
+    trust_code: bool = False,
 ) -> TorchRuntime:
     """The model of a run folder, or of any folder with its two files.
 
     The backbone's weights come from the model's own file where they are inside, else from where the
     run had them, or from `backbone_weights`; raises UserError where they are others than the run's.
+    A network that is not timm's is made only where `trust_code` says so.
     """
     description, tensors = load_description(folder), load_tensors(folder)
     detector = detector_of_tensors(tensors, description, where=folder)
     own = {k.removeprefix(BACKBONE): v for k, v in tensors.items() if k.startswith(BACKBONE)}
     extractor = Extractor(
-        backbone=_backbone(description, own, backbone_weights, folder),
+        backbone=_backbone(description, own, backbone_weights, folder, trust_code),
         geometry=description.image,
         device=torch.device(device),
         **_extraction(description, batch_size),
@@ -99,12 +105,22 @@ def _extraction(description: ModelDescription, batch_size: int | None) -> dict[s
 
 
 def _backbone(
-    description: ModelDescription, own: dict[str, Tensor], weights: str | None, folder: Path
+    description: ModelDescription,
+    own: dict[str, Tensor],
+    weights: str | None,
+    folder: Path,
+    trust_code: bool,
 ) -> Backbone:
     architecture = Architecture(**description.backbone)
     known = description.backbone_weights
     source = weights or ("random" if own else known.get("source", "pretrained"))
-    network = make_network(architecture.model, weights=source, tag=known.get("tag"))
+    network = make_network(
+        architecture.model, weights=source, tag=known.get("tag"), trust_code=trust_code
+    )
+    if known.get("code") != code_hash(architecture.model):
+        log.warning(
+            "the code of %s has changed since the run, and scores may have", architecture.model
+        )
     backbone = Backbone(architecture, network)
     if own and weights is None:
         _fill(backbone.network, own, folder)

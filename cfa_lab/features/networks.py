@@ -137,7 +137,7 @@ def _own(model: str, weights: str, *, trusted: bool) -> nn.Module:
     if not trusted:
         raise UserError(
             f"the backbone is {model}, code of another package, which a file alone cannot ask to "
-            "run; allow it with trust_code=True if the file is yours"
+            "run; if the file is yours allow it: --trust-code, or trust_code=True"
         )
     file = None if weights in ("pretrained", "random") else _existing(Path(weights))
     network = call_own(model, pretrained=weights == "pretrained")

@@ -31,7 +31,7 @@ def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threa
             "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
             "weights": backbone_hash,
             "num_threads": num_threads,
-            **_own_code(config.backbone.model),
+            **own_code(config.backbone.model),
         }
     )
 
@@ -63,7 +63,7 @@ def hash_key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _own_code(model: str) -> dict[str, str]:
+def own_code(model: str) -> dict[str, str]:
     """The code of a network that is not timm's; empty for one that is."""
     code = code_hash(model)
     return {} if code is None else {"code": code}

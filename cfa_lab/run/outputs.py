@@ -17,6 +17,7 @@ from cfa_lab.records.diagnostics import scalars, write_diagnostics
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import read_history
 from cfa_lab.records.predictions import write_predictions
+from cfa_lab.run.keys import own_code
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.tracking import Outcome, Panel
 from cfa_lab.training import checkpoint
@@ -74,6 +75,7 @@ def describe_model(
         backbone_weights={
             "source": config.backbone.weights,
             "tag": config.backbone.tags.get(config.backbone.release),
+            **own_code(config.backbone.model),
         },
         image=extractor.geometry,
         features=config.features.extraction,

@@ -41,7 +41,8 @@ class ModelDescription:
     """The fields of `Architecture`."""
     backbone_weights_hash: str
     backbone_weights: dict[str, Any] = field(default_factory=dict)
-    """How to get them again: `source` (pretrained, random or a file) and timm's `tag`."""
+    """How to get them again: `source` (pretrained, random or a file), timm's `tag`, and the hash of
+    the `code` that makes a network which is not timm's."""
     image: Geometry
     features: dict[str, Any]
     """`dtype`, `precision` and `batch_size` of the extractor."""
