@@ -86,7 +86,7 @@ def batches(
 
 
 def _small(image: Image.Image, longest_side: int) -> Image.Image:
-    """The image at the size of a panel."""
-    scale = longest_side / max(image.size)
+    """The image at the size of a panel, never larger than it is."""
+    scale = min(1.0, longest_side / max(image.size))
     width, height = (max(1, round(length * scale)) for length in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)

@@ -1,7 +1,7 @@
 """`python -m cfa_lab predict`: score image files with a trained detector."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,27 +33,30 @@ def main(arguments: list[str]) -> None:
     if options.watch is not None:
         watch.run(runtime, options.watch, outputs, settle=options.settle)
         return
-    paths = named_images(options.images)
-    with PredictionTable(folder, resume=options.resume) as table:
-        rows = _predict(runtime, paths, table, outputs, options)
-    _say_what_was_found(runtime, outputs, table, rows)
-
-
-def _predict(
-    runtime: Runtime,
-    paths: Iterator[Path],
-    table: PredictionTable,
-    outputs: Outputs,
-    options: argparse.Namespace,
-) -> dict[str, int]:
-    """Score all images that the table does not have yet; returns what was counted."""
-    done = frozenset(table.done)
-    counts = {"scored": 0, "reused": 0}
+    paths, total = named_images(options.images), None
     if STANDARD_INPUT not in options.images:
         paths = iter(listed := list(paths))
         total = len(listed)
-    else:
-        total = None
+    with PredictionTable(folder, resume=options.resume) as table:
+        counts = predict(runtime, paths, table, outputs, workers=options.workers, total=total)
+    _say_what_was_found(runtime, outputs, table, counts)
+
+
+def predict(
+    runtime: Runtime,
+    paths: Iterable[Path],
+    table: PredictionTable,
+    outputs: Outputs,
+    *,
+    workers: int = WORKERS,
+    total: int | None = None,
+) -> dict[str, int]:
+    """Score all image files that the table does not have yet, and write what is wanted of each.
+
+    Returns how many were `scored`, how many there already (`reused`), and images `per_second`.
+    """
+    done = frozenset(table.done)
+    counts = {"scored": 0, "reused": 0}
 
     def waiting() -> Iterator[Path]:
         for path in paths:
@@ -70,7 +73,7 @@ def _predict(
         waiting(),
         runtime.description.image,
         batch_size=runtime.batch_size,
-        workers=options.workers,
+        workers=workers,
         longest_side=outputs.longest_side,
     )
     with Progress(total) as progress, Writer(table, outputs, count) as writer:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfa_lab.bench import predict, run, sweep
+from cfa_lab.bench import files, predict, run, sweep
 from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.literal_run import _overlap
 from cfa_lab.bench.pictures import CATEGORY, write_category
@@ -93,3 +93,13 @@ def test_bench_sweep_runs_every_setting(tmp_path: Path):
     )
     report = json.loads(path.read_text())
     assert report["setting"]["num_settings"] == 32
+
+
+@pytest.mark.slow
+def test_bench_files_scores_every_file(tmp_path: Path):
+    path = tmp_path / "files.json"
+    arguments = ["--images", "12", "--size", "64", "--repeats", "1", "--json", str(path)]
+    files.main(arguments)
+    results = json.loads(path.read_text())["results"]
+    assert list(results) == ["scoring alone", "predict", "predict, no overlays"]
+    assert all(result["seconds"] > 0 for result in results.values())

@@ -59,7 +59,7 @@ def test_areas_boxes_overlays_and_maps_belong_to_the_map(tiny_run, images):
         assert stored.dtype == np.float16
         assert np.array_equal(stored, expected.astype(np.float16))
         with Image.open(Path("out/overlays") / f"{row['path']}.jpg") as overlay:
-            assert overlay.size == (384, 320)
+            assert overlay.size == (48, 40)
     threshold = float(np.median(found.maps[0]))
     main([str(tiny_run), rows[0]["path"], "--out", "other", "--pixel-threshold", str(threshold)])
     assert int(table("other")[0]["area"]) == (found.maps[0] >= threshold).sum()
