@@ -97,7 +97,8 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    return [path for path in files_below(folder) if path.read_bytes()[:4] == b"\x89PNG"]
+    beginnings = (b"\x89PNG", b"\xff\xd8\xff")  # PNG, JPEG
+    return [path for path in files_below(folder) if path.read_bytes().startswith(beginnings)]
 
 
 def test_pictures_carry_the_ground_truth_as_a_mask_to_switch_on(tmp_path, outcome):
