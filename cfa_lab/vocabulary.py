@@ -39,6 +39,15 @@ BANK_KINDS: tuple[BankKind, ...] = get_args(BankKind)
 OptimizerName = Literal["adamw", "closed_form"]
 OPTIMIZER_NAMES: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
+WITHOUT_PART: dict[str, tuple[str, ...]] = {
+    "adamw": ("optimizer.time",),
+    "closed_form": (
+        *("trainer.epochs", "trainer.batch_size", "trainer.drop_last", "trainer.precision"),
+        *("optimizer.lr", "optimizer.weight_decay", "optimizer.amsgrad"),
+    ),
+}
+"""The keys that change no number, by `optimizer.name`; 0 epochs still fit nothing."""
+
 Negatives = Literal["after_k", "from_j"]
 NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
 

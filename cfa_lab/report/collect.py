@@ -13,10 +13,10 @@ from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.record import SCHEMA, read_record
 from cfa_lab.report.settings import (
-    ABSENT,
     flatten,
     label,
     order,
+    shown_value,
     usual_values,
     varying_keys,
     with_category,
@@ -91,7 +91,7 @@ class Study:
     def values(self, setting: str) -> dict[str, Any]:
         """A setting's values of the varying keys."""
         run = next(run for run in self.runs if run.setting == setting)
-        return {key: run.config.get(key, ABSENT) for key in self.keys}
+        return {key: shown_value(run.config, key) for key in self.keys}
 
     def cells(self, metric: str, runs: Iterable[RecordedRun] | None = None) -> Cells:
         """The values of a metric, undefined ones left out."""
@@ -122,7 +122,8 @@ def collect(folders: Sequence[Path]) -> Study:
     """Read every run below the folders; raises UserError where a folder is not there.
 
     Runs of one key are the same run and count once. So do runs of one category, setting and seed
-    whose keys differ (other images, weights or threads): the first in the order of their paths.
+    whose keys differ (other images, weights, threads, or settings that have no part): the first in
+    the order of their paths.
     """
     found: list[tuple[Path, dict[str, Any]]] = []
     left_out: list[LeftOut] = []
@@ -218,6 +219,7 @@ def _once(runs: Sequence[RecordedRun]) -> tuple[list[RecordedRun], list[LeftOut]
         first = by_place.setdefault((run.setting, run.category, run.seed), run)
         if first is not run:
             reason = f"as {first.folder}, but with other images, weights or threads"
+            reason += ", or settings without a part"
             repeated.append(LeftOut(run.folder, "repeated", reason))
     return list(by_place.values()), repeated
 

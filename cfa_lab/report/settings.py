@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cfa_lab.vocabulary import WITHOUT_PART
+
 NOT_SETTINGS = (
     "category",
     "seed",
@@ -30,7 +32,7 @@ NOT_SETTINGS = (
 )
 """Keys, or groups of keys, that say on what, where and how often, but not with which method."""
 
-TELLING = ("preset", "backbone.name", "loss.K", "loss.J", "loss.alpha", "loss.r")
+TELLING = ("preset", "backbone.name", "optimizer.name", "loss.K", "loss.J", "loss.alpha", "loss.r")
 """Keys that name a setting first; others only where these do not tell settings apart."""
 
 OF_THE_DATA = ("dataset", "image")
@@ -41,6 +43,10 @@ USUAL = "usual"
 """The setting in which every key has the value that most settings have."""
 ABSENT = "(absent)"
 """Value of a key that an older run does not know."""
+NO_PART = ""
+"""Value of a key that has no part in a run's numbers under its optimizer; names leave it out."""
+IDLE = "(no part)"
+"""How it is shown where a value has to stand."""
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -133,8 +139,9 @@ def usual_values(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> d
     settings = {tuple(_token(config, key) for key in keys) for config in configs}
     usual = {}
     for key, column in zip(keys, zip(*settings, strict=True), strict=True):
-        (value, count), *_ = Counter(column).most_common(1)
-        if 2 * count > len(settings) > 1:
+        values = [value for value in column if value != NO_PART]
+        (value, count), *_ = Counter(values).most_common(1)
+        if 2 * count > len(values) > 1:
             usual[key] = value
     return usual
 
@@ -142,15 +149,32 @@ def usual_values(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> d
 def label(
     config: Mapping[str, Any], keys: Sequence[str], usual: Mapping[str, str] | None = None
 ) -> str:
-    """A setting's name, as one would type it: `loss.K=3 loss.J=0`; usual values are left out."""
+    """A setting's name, as one would type it: `loss.K=3 loss.J=0`; usual values are left out.
+
+    So are keys that have no part in its numbers.
+    """
     tokens = {key: _token(config, key) for key in keys}
-    named = [f"{key}={value}" for key, value in tokens.items() if (usual or {}).get(key) != value]
+    named = [
+        f"{key}={value}"
+        for key, value in tokens.items()
+        if value not in (NO_PART, (usual or {}).get(key))
+    ]
     return " ".join(named) or (USUAL if keys else ONLY_SETTING)
 
 
 def order(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
     """What to sort settings by: numbers as numbers, before text, nothing first."""
-    return tuple(_rank(config.get(key)) for key in keys)
+    return tuple(_rank(value_of(config, key)) for key in keys)
+
+
+def value_of(config: Mapping[str, Any], key: str) -> Any:
+    """A key's value; None where the run does not know it or it has no part in its numbers."""
+    return config.get(key) if _has_part(config, key) else None
+
+
+def shown_value(config: Mapping[str, Any], key: str) -> Any:
+    """The same for people, who are told which of the two it is."""
+    return config.get(key, ABSENT) if _has_part(config, key) else IDLE
 
 
 def show(value: Any) -> str:
@@ -164,7 +188,14 @@ def show(value: Any) -> str:
 
 def _token(config: Mapping[str, Any], key: str) -> str:
     # a key that an older run does not know is a value of its own; 1 and 1.0 are the same setting
+    if not _has_part(config, key):
+        return NO_PART
     return show(config[key]) if key in config else ABSENT
+
+
+def _has_part(config: Mapping[str, Any], key: str) -> bool:
+    idle = WITHOUT_PART.get(config.get("optimizer.name", ABSENT), ())
+    return key not in idle or (key == "trainer.epochs" and config.get(key) == 0)
 
 
 def _rank(value: Any) -> tuple[int, float, str]:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -14,28 +15,23 @@ from cfa_lab.method.pyramid import take
 from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS, Row
 from cfa_lab.training.parts import make_step
 from cfa_lab.training.state import Fit, Observer
+from cfa_lab.vocabulary import WITHOUT_PART
 
 log = logging.getLogger(__name__)
 
 GROUP = 4
 """Images that pass side by side; not `trainer.batch_size`, on which no bit may depend."""
 
-
-WITHOUT_PART = {
-    "trainer": ("epochs", "batch_size"),
-    "optimizer": ("lr", "weight_decay", "amsgrad"),
-}
+BY_PRESETS = ("trainer.drop_last", "trainer.precision")
+"""Set by presets for AdamW: that they differ is nobody's wish."""
 
 
 def say_what_has_no_part(settings: Settings) -> None:
     """Warn, in one line, of settings that someone changed and that a solution does not look at."""
     usual = load_settings("lab")
-    changed = [
-        f"{group}.{name}={getattr(getattr(settings, group), name)}"
-        for group, names in WITHOUT_PART.items()
-        for name in names
-        if getattr(getattr(settings, group), name) != getattr(getattr(usual, group), name)
-    ]
+    keys = [key for key in WITHOUT_PART["closed_form"] if key not in BY_PRESETS]
+    values = {key: attrgetter(key)(settings) for key in keys}
+    changed = [f"{key}={v}" for key, v in values.items() if v != attrgetter(key)(usual)]
     if changed and settings.trainer.epochs:
         log.warning(
             "optimizer=closed_form takes one pass and has no part for %s; choose optimizer=adamw "

@@ -1,6 +1,7 @@
 """Which folders are runs, what becomes of each, and what their settings are called."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from cfa_lab.records.history import read_trace
 from cfa_lab.report.collect import collect
 from cfa_lab.report.command import choose_baseline
 from cfa_lab.report.page.gallery import choose_pictures
-from cfa_lab.report.settings import flatten, label, varying_keys
+from cfa_lab.report.settings import flatten, label, usual_values, varying_keys
+from cfa_lab.report.tables.write import results_frame
 
 
 def kinds(study) -> dict[str, tuple[str, str]]:
@@ -131,6 +133,61 @@ def test_what_is_the_seed_makes_no_setting():
     assert varying_keys(configs) == ["dataset.limit_train"]
     configs[0]["dataset.subset_seed"] = 7
     assert "dataset.subset_seed" in varying_keys(configs)
+
+
+def fitted(name: str, *, time: float = 0.5, lr: float = 1e-3, **more) -> dict:
+    optimizer = {"name": name, "time": time, "lr": lr}
+    radius = {"learnable_radius": name == "adamw"}
+    return flatten({"loss": radius, "optimizer": optimizer, "trainer": {"epochs": 30, **more}})
+
+
+def test_the_optimizer_is_named_and_not_what_follows_it():
+    configs = [fitted("adamw"), fitted("closed_form")]
+    keys = varying_keys(configs)
+    assert keys == ["optimizer.name"]
+    assert [label(c, keys) for c in configs] == [
+        "optimizer.name=adamw",
+        "optimizer.name=closed_form",
+    ]
+
+
+def test_what_has_no_part_under_an_optimizer_names_no_setting_of_it():
+    """`optimizer.time` is AdamW's as little as the learning rate is the solution's."""
+    configs = [
+        *(fitted("adamw", lr=lr, time=time) for lr in (1e-3, 1e-2) for time in (0.5, 1)),
+        *(fitted("closed_form", time=time, lr=lr) for time in (0, 0.5, 1) for lr in (1e-3, 1)),
+        fitted("closed_form", time=0.5, epochs=2, batch_size=8),
+        fitted("closed_form", time=0.5, epochs=0),
+    ]
+    keys = varying_keys(configs)
+    assert keys == ["optimizer.name", "optimizer.time", "optimizer.lr", "trainer.epochs"]
+    names = [
+        "optimizer.name=adamw optimizer.lr=0.001 trainer.epochs=30",
+        "optimizer.name=adamw optimizer.lr=0.01 trainer.epochs=30",
+        *(f"optimizer.name=closed_form optimizer.time={time}" for time in ("0", "0.5", "1")),
+    ]
+    counts = Counter(label(c, keys) for c in configs[:-1])
+    assert dict(counts) == dict(zip(names, (2, 2, 2, 3, 2), strict=True))
+    unfitted = "optimizer.name=closed_form optimizer.time=0.5 trainer.epochs=0"
+    assert label(configs[-1], keys) == unfitted
+    usual = usual_values(configs, keys)
+    assert usual["optimizer.name"] == "closed_form" and usual["trainer.epochs"] == "30"
+    assert len({label(c, keys, usual) for c in configs}) == len(names) + 1
+    assert "" not in usual.values()
+
+
+def test_a_table_leaves_the_place_of_an_idle_setting_empty(tmp_path: Path):
+    configs = (fitted("adamw"), fitted("closed_form"), fitted("closed_form", time=2))
+    for i, config in enumerate(configs):
+        groups: dict = {}
+        for key, value in config.items():
+            group, _, name = key.partition(".")
+            groups.setdefault(group, {})[name] = value
+        write_run(tmp_path / str(i), config=groups)
+    study = collect([tmp_path])
+    frame = results_frame(study).set_index("setting")["optimizer.time"]
+    assert frame.isna().tolist() == [name == "optimizer.name=adamw" for name in frame.index]
+    assert study.values("optimizer.name=adamw")["optimizer.time"] == "(no part)"
 
 
 def test_a_key_that_older_runs_lack_is_a_setting_of_its_own():

@@ -17,6 +17,7 @@ from cfa_lab.training.checkpoint import restore_state, save_state
 from cfa_lab.training.fit import detector_of, new_fit, train
 from cfa_lab.training.order import seeded_batches
 from cfa_lab.training.state import Fit, Observer
+from cfa_lab.vocabulary import WITHOUT_PART
 
 SHORT: dict[str, Any] = {"epochs": 3, "batch_size": 2}
 
@@ -280,3 +281,35 @@ def test_the_public_names_are_importable_from_the_package():
     assert cfa_lab.fit_pyramid is fit_pyramid
     with pytest.raises(AttributeError, match="nothing"):
         _ = cfa_lab.nothing
+
+
+OTHER = {
+    "optimizer.time": 2.0,
+    "optimizer.lr": 0.1,
+    "optimizer.weight_decay": 0.5,
+    "optimizer.amsgrad": False,
+    "trainer.epochs": 3,
+    "trainer.batch_size": 1,
+    "trainer.drop_last": True,
+    "trainer.precision": "exact",
+}
+"""Values that no preset has."""
+
+
+@pytest.mark.parametrize(
+    "name, key", [(name, key) for name, keys in WITHOUT_PART.items() for key in keys]
+)
+def test_what_has_no_part_under_an_optimizer_changes_no_bit(name: str, key: str):
+    levels = make_pyramid(5)
+    settings = load_settings("lab")
+    trainer = replace(settings.trainer, epochs=2)
+    usual = replace(settings, optimizer=replace(settings.optimizer, name=name), trainer=trainer)
+    group, _, last = key.partition(".")
+    changed = replace(getattr(usual, group), **{last: OTHER[key]})
+    assert changed != getattr(usual, group)
+    detectors = [
+        fit_pyramid(levels, preset=preset)[0]
+        for preset in (usual, replace(usual, **{group: changed}))
+    ]
+    for a, b in zip(*(detector.state_dict().values() for detector in detectors), strict=True):
+        assert torch.equal(a, b)

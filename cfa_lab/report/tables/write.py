@@ -11,6 +11,7 @@ import pandas as pd
 from cfa_lab.files import replacing, write_atomically
 from cfa_lab.report.collect import Study
 from cfa_lab.report.comparisons import MACRO, Comparison, Table
+from cfa_lab.report.settings import value_of
 from cfa_lab.report.statistics import (
     Difference,
     Summary,
@@ -38,7 +39,7 @@ def results_frame(study: Study) -> pd.DataFrame:
             "category": run.config["category"],
             "seed": run.seed,
             "setting": run.setting,
-            **{key: run.config.get(key) for key in study.keys},
+            **{key: value_of(run.config, key) for key in study.keys},
             **run.record["metrics"],
             **run.record.get("oracle", {}),
             **run.record.get("timing", {}),
