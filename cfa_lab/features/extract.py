@@ -152,7 +152,7 @@ class Extractor:
     def pyramid(self, pixels: Sequence[np.ndarray]) -> list[Tensor]:
         """Pooled maps of at most `batch_size` images (h, w, 3) uint8.
 
-        Raises UserError where a value is too large for half precision.
+        Raises UserError where a value is no finite number, or too large for half precision.
         """
         self.backbone.to(self.device)
         dtype: torch.dtype = getattr(torch, self.dtype)  # the words are torch's names
@@ -162,10 +162,16 @@ class Extractor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
             maps = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
         levels = [pool(level)[: len(pixels)].to(dtype) for level in maps]
-        if self.dtype == "half" and not all(level.isfinite().all() for level in levels):
+        if not all(level.isfinite().all() for level in levels):
+            model = self.backbone.architecture.model
+            if self.dtype == "half":
+                raise UserError(
+                    f"features of {model} overflow half precision (above 65504) or are not "
+                    "numbers; use features.dtype=float32"
+                )
             raise UserError(
-                f"features of {self.backbone.architecture.model} overflow half precision (above "
-                "65504) or are not numbers; use features.dtype=float32"
+                f"features of {model} are not finite numbers; look at its weights, or use another "
+                "backbone"
             )
         return levels
 

@@ -1,6 +1,7 @@
 """A fitted CFA model: what a checkpoint holds and what scores an image."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
-from cfa_lab.method.neighbours import Neighbours, NeighbourSearch
+from cfa_lab.method.neighbours import Neighbours, NeighbourSearch, measurable
 from cfa_lab.method.pyramid import Pyramid, patch_grid, pool, select
 from cfa_lab.method.scoring import Scoring
 
@@ -31,7 +32,6 @@ class Detector(nn.Module):
         self.register_buffer("radius", radius)
         self.scoring = scoring
         self._search: NeighbourSearch | None = None
-        self._is_sound = True
 
     @torch.no_grad()
     def patch_scores(
@@ -40,26 +40,27 @@ class Detector(nn.Module):
         """Score the patches of one batch of pooled maps (b, c_l, h_l, w_l): (b, h, w), its device.
 
         Image by image, so that a score never depends on what else was in the batch. A patch whose
-        feature is no number scores NaN, and so do all where the bank holds one: the search would
-        find them near. `see` is told of each image's neighbours, of two at least where the bank has
-        them.
+        feature is no number, or too large to have a distance, scores NaN, and so do all where the
+        bank holds such an entry: the search would find them near. `see` is told of each image's
+        neighbours, of two at least where the bank has them.
         """
+        self._check(pyramid)
+        grid, num_images = patch_grid(pyramid), len(pyramid[0])
         if self._search is None or self._search.bank is not self.bank:
+            if not measurable(self.bank).all():
+                return self.bank.new_full((num_images, *grid), torch.nan)
             self._search = NeighbourSearch(self.bank)
-            self._is_sound = bool(self.bank.isfinite().all())
-        grid, num_neighbours = patch_grid(pyramid), self.scoring.num_neighbours
+        num_neighbours = self.scoring.num_neighbours
         num_found = num_neighbours if see is None else max(num_neighbours, min(2, len(self.bank)))
         scores = []
-        for i in range(len(pyramid[0])):
+        for i in range(num_images):
             phi = self.descriptor([level[i : i + 1] for level in pyramid])[0]  # (n, d)
             found = self._search.nearest(phi, num_found)
             if see is not None:
                 see(found)
             nearest = found.squared_distances[:, :num_neighbours]
             patch_scores = self.scoring.patch_scores(nearest)
-            if not self._is_sound or not phi.sum().isfinite():  # the sum of all is quick to look at
-                broken = ~phi.isfinite().all(dim=1) if self._is_sound else slice(None)
-                patch_scores[broken] = torch.nan
+            patch_scores[~measurable(phi)] = torch.nan
             scores.append(patch_scores.unflatten(0, grid))
         return torch.stack(scores)
 
@@ -67,13 +68,29 @@ class Detector(nn.Module):
         """Score backbone maps of n images: levels (n, c_l, h_l, w_l) -> (n, h, w) float32 on CPU.
 
         `levels` are tensors, arrays or memory maps, finest first; `pooled` says that the 3 x 3
-        averaging is already in them.
+        averaging is already in them. Raises UserError for other levels than those of the fit.
         """
+        self._check(levels)
         scores = [self.patch_scores(image).float().cpu() for image in self._images(levels, pooled)]
         if not scores:
             height, width = levels[0].shape[-2:]
             return torch.empty(0, height, width)
         return torch.cat(scores)
+
+    def _check(self, levels: Sequence[Any]) -> None:
+        """Raise UserError for levels that are not the descriptor's, finest first, of n images."""
+        shapes = [tuple(level.shape) for level in levels]
+        wanted = self.descriptor.channels
+        if (
+            any(len(shape) != 4 for shape in shapes)
+            or tuple(shape[1] for shape in shapes) != tuple(wanted)
+            or len({shape[0] for shape in shapes}) != 1
+            or any(h < low or w < wide for (*_, h, w), (*_, low, wide) in pairwise(shapes))
+        ):
+            raise UserError(
+                f"levels are {shapes}; they must be maps (n, c, h, w) of the same n images, finest "
+                f"first, with {', '.join(map(str, wanted))} channels, as in the fit"
+            )
 
     def _images(self, levels: Sequence[Any], pooled: bool) -> Iterator[list[Tensor]]:
         weight = self.descriptor.weight

@@ -110,6 +110,8 @@ class HypersphereLoss:
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:
-    """Square root whose gradient at 0 is 0 instead of infinite."""
+    """Square root whose gradient at 0 is 0 instead of infinite; NaN stays NaN."""
     positive = squared > 0
-    return torch.where(positive, squared.where(positive, 1).sqrt(), 0)
+    return torch.where(
+        positive, squared.where(positive, 1).sqrt(), squared.where(squared.isnan(), 0)
+    )

@@ -93,3 +93,9 @@ def plain_gradient(queries: Tensor, bank: Tensor, indices: Tensor, grad: Tensor)
     """
     entries = functional.embedding_bag(indices, bank, per_sample_weights=grad, mode="sum")
     return 2 * (grad.sum(1, keepdim=True) * queries - entries)
+
+
+def measurable(vectors: Tensor) -> Tensor:
+    """Which vectors (n, d) have finite distances to each other: (n,) bool."""
+    limit = torch.finfo(vectors.dtype).max / 8  # |x - c|^2 <= 2 |x|^2 + 2 |c|^2, with room to round
+    return torch.linalg.vector_norm(vectors, dim=1).square() < limit

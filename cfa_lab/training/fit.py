@@ -15,7 +15,14 @@ from cfa_lab.method.detector import Detector
 from cfa_lab.method.memory_bank import AFTER_FITTING, BankMaker, bank_maker
 from cfa_lab.method.pyramid import StoredLevel, take
 from cfa_lab.records.history import Row
-from cfa_lab.training.inputs import checked_levels, indices, pool_all, whole, with_values
+from cfa_lab.training.inputs import (
+    checked_levels,
+    indices,
+    not_too_large,
+    pool_all,
+    whole,
+    with_values,
+)
 from cfa_lab.training.loop import descend
 from cfa_lab.training.order import Batches, bank_order, epoch_order
 from cfa_lab.training.parts import make_descriptor, make_loss, make_optimizer, make_scoring
@@ -114,7 +121,7 @@ def new_fit(
     ).to(device)
     stored = maps if pooled else [pool_all(level) for level in maps]
     make_bank = _bank_maker(settings, stored, descriptor, bank_batches, seed)
-    bank = make_bank(descriptor)
+    bank = not_too_large(make_bank(descriptor))
     loss = make_loss(settings, num_entries=len(bank))
     scored = num_scored_entries(settings, len(bank))
     if settings.num_score_neighbours > scored:

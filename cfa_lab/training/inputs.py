@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cfa_lab.config import Settings
 from cfa_lab.errors import UserError
+from cfa_lab.method.neighbours import measurable
 from cfa_lab.method.pyramid import StoredLevel, pool, select
 from cfa_lab.training.order import Batches
 from cfa_lab.vocabulary import BOUNDS
@@ -52,6 +53,16 @@ def checked_levels(levels: Sequence[Any]) -> list[StoredLevel]:
     if any(h < next_h or w < next_w for (h, w), (next_h, next_w) in pairwise(sizes)):
         raise UserError(f"levels must run from fine to coarse; their sizes are {sizes}")
     return maps
+
+
+def not_too_large(bank: Tensor) -> Tensor:
+    """The memory bank; raises UserError for numbers so large that their distances are none."""
+    if bank.isfinite().all() and not measurable(bank).all():
+        raise UserError(
+            f"features reach {float(bank.abs().max()):.1e} in the memory bank, too much for a "
+            "squared distance in float32; scale them down"
+        )
+    return bank
 
 
 def pool_all(level: StoredLevel) -> Tensor:

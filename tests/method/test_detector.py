@@ -78,7 +78,7 @@ def test_a_witness_sees_the_one_neighbour_of_a_bank_of_one():
     assert seen[0].squared_distances.shape == (48, 1)
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e25])
 @pytest.mark.parametrize("where", ["bank", "weight", "bias", "feature"])
 def test_what_is_no_number_never_scores_as_near(value, where):
     levels = make_pyramid(2)
@@ -102,3 +102,25 @@ def test_what_is_no_number_never_scores_as_near(value, where):
     else:
         assert not scores.isfinite().any()
         assert not detector.scoring.image_scores(maps).isfinite().any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda levels: levels[:2],
+        lambda levels: levels[::-1],
+        lambda levels: [levels[0], levels[1][:1], levels[2]],
+        lambda levels: [levels[0][:, :3], *levels[1:]],
+        lambda levels: [levels[0][0], *levels[1:]],
+        lambda levels: [levels[0][..., :1], *levels[1:]],
+        lambda levels: [],
+    ],
+    ids=["missing", "swapped", "fewer images", "narrower", "three axes", "coarser", "none"],
+)
+def test_levels_that_are_not_the_fits_are_refused(wrong):
+    levels = make_pyramid(2)
+    detector, _ = fit_pyramid(levels, epochs=0)
+    with pytest.raises(UserError, match="4, 6, 5 channels"):
+        detector.score(wrong(levels))
+    with pytest.raises(UserError, match="4, 6, 5 channels"):
+        detector.patch_scores(wrong(levels))

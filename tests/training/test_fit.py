@@ -313,3 +313,11 @@ def test_what_has_no_part_under_an_optimizer_changes_no_bit(name: str, key: str)
     ]
     for a, b in zip(*(detector.state_dict().values() for detector in detectors), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("preset", ["lab", "official"])
+def test_features_too_large_for_a_distance_are_told(preset):
+    levels = make_pyramid(3)
+    levels[0][1, 0, 2, 2] = 1e25
+    with pytest.raises(UserError, match=r"features reach .*e\+2.* scale them down"):
+        fit_pyramid(levels, preset=preset)
