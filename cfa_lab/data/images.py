@@ -19,7 +19,7 @@ from cfa_lab.errors import UserError
 THREADS = "cfa_lab-images"
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """EXIF's orientation, and its values that swap height and width."""
-BITS_PER_SAMPLE, PLANAR_CONFIGURATION = 258, 284
+SUBFILE, OLD_SUBFILE, BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 254, 255, 258, 262, 284
 """TIFF's tags."""
 _DECODING = Lock()
 
@@ -107,7 +107,7 @@ def load_mask(paths: Sequence[Path], original: Size, *, above: int = 0) -> np.nd
 def load_mask_channels(
     paths: Sequence[Path], original: Size | None = None, *, above: int = 0
 ) -> np.ndarray:
-    """An image's masks each for itself, (n, H, W) bool.
+    """An image's masks each for itself, (n, H, W) bool; each page of a file is one.
 
     `original` is the size that all must have; None checks nothing but that they agree.
     """
@@ -117,7 +117,8 @@ def load_mask_channels(
 def load_mask_values(paths: Sequence[Path], original: Size | None = None) -> np.ndarray:
     """The values of an image's masks, (n, H, W) integers: MVTec LOCO's tell kinds of defect apart.
 
-    Of a mask in colour the highest channel counts. `original` as in `load_mask_channels`.
+    Of a mask in colour the highest channel counts, a fraction as the next whole number, NaN as 0.
+    Pages and `original` as in `load_mask_channels`.
     """
     return _load_masks(paths, original, _values)
 
@@ -127,20 +128,50 @@ def _load_masks(
 ) -> np.ndarray:
     channels = []
     for path in paths:
-        with _reading("mask", path), Image.open(path) as file:
-            mask = read(_upright(file))
-        original = original or mask.shape
-        if mask.shape != original:
-            turned = (
-                "; one of the two has EXIF data that turn it" if _turned(mask, original) else ""
-            )
-            raise UserError(
-                f"mask {path} is {mask.shape[0]} x {mask.shape[1]} pixels (height x width), its "
-                f"image {original[0]} x {original[1]}; masks must have the size of their "
-                f"image{turned}"
-            )
-        channels.append(mask)
+        with _reading("mask", path):
+            masks = [read(page) for page in mask_pages(path)]
+        for mask in masks:
+            original = original or mask.shape
+            if mask.shape != original:
+                turned = (
+                    "; one of the two has EXIF data that turn it" if _turned(mask, original) else ""
+                )
+                raise UserError(
+                    f"mask {path} is {mask.shape[0]} x {mask.shape[1]} pixels (height x width), "
+                    f"its image {original[0]} x {original[1]}; masks must have the size of their "
+                    f"image{turned}"
+                )
+            channels.append(mask)
     return np.stack(channels)
+
+
+def mask_pages(path: Path) -> list[Image.Image]:
+    """Every page of a mask file, or frame, upright; raises what decoders raise.
+
+    A defect a page is usual in TIFF.
+    """
+    with Image.open(path) as file:
+        pages = []
+        for number in full_pages(file):
+            file.seek(number)
+            pages.append(_upright(file))
+        return pages
+
+
+def full_pages(file: Image.Image) -> list[int]:
+    """Numbers of the pages that are pictures of their own: no preview, no copy made smaller."""
+    count = int(getattr(file, "n_frames", 1))
+    if count == 1 or file.format == "MPO":  # a phone's JPEG, what follows is a preview
+        return [0]
+    pages = []
+    for number in range(count):
+        file.seek(number)
+        tags = getattr(file, "tag_v2", {})
+        reduced = tags.get(SUBFILE, 0) & 0b101 or tags.get(OLD_SUBFILE, 1) == 2
+        if not reduced:
+            pages.append(number)
+    file.seek(0)
+    return pages or [0]
 
 
 def _turned(mask: np.ndarray, original: Size) -> bool:
@@ -200,7 +231,11 @@ def _upright(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     if tags.get(PLANAR_CONFIGURATION, 1) == 2 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
         raise ValueError("16-bit colours in separate planes; save it with 8 bits or in one plane")
-    return ImageOps.exif_transpose(image)
+    upright = ImageOps.exif_transpose(image)
+    if tags.get(PHOTOMETRIC) == 0 and image.mode.startswith("I;16"):
+        # Pillow turns white-is-zero round for up to 8 bits only.
+        return Image.fromarray(np.bitwise_not(np.asarray(upright).astype(np.uint16)))
+    return upright
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -220,7 +255,9 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 def _values(image: Image.Image) -> np.ndarray:
     """A mask's values, (H, W), those of the file itself where it has one channel of many bits."""
-    if image.mode.startswith(("I", "F")):
+    if image.mode == "F":
+        return np.ceil(np.nan_to_num(np.asarray(image)).clip(-1, 2**31)).astype(np.int64)
+    if image.mode.startswith("I"):
         return np.asarray(image).astype(np.int64)
     return np.asarray(as_rgb(image)).max(axis=2)
 

@@ -12,9 +12,6 @@ from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.doctor.facts import ImageFacts, MaskFacts, collect_facts
 from cfa_lab.errors import UserError
 
-CLASS_NUMBERS = 32
-"""Masks with no higher value hold numbers of kinds of defect, not grey levels."""
-
 LOST_SHARE = 0.01
 """Share of defect pixels outside the scored window that is worth a line."""
 
@@ -167,10 +164,8 @@ def _masks(
         whole = _union(sample, facts[sample.path], masks)
         for path in sample.masks:
             mask = masks[path]
-            if mask.error is None and not table.mask_above:
-                graded = mask.num_values > 2 and mask.highest > CLASS_NUMBERS
-                if graded:
-                    wrong["graded"].append(path)
+            if mask.error is None and mask.is_graded and not table.mask_above:
+                wrong["graded"].append(path)
         if whole is None:
             kind = _size_fault(sample, facts[sample.path], masks)
         else:

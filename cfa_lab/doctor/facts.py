@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cfa_lab.data.geometry import Size
-from cfa_lab.data.images import decode_image, load_mask_channels
+from cfa_lab.data.images import (
+    as_rgb,
+    decode_image,
+    full_pages,
+    load_mask_channels,
+    mask_pages,
+)
 from cfa_lab.errors import UserError
+
+CLASS_NUMBERS = 32
+"""Masks with no higher value hold numbers of kinds of defect, not grey levels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +31,6 @@ class ImageFacts:
     mode: str = ""
     size: Size = (0, 0)
     num_frames: int = 1
-    is_turned: bool = False
     is_constant: bool = False
     content: str = ""
     """A hash of the decoded pixels."""
@@ -36,9 +44,8 @@ class MaskFacts:
     size: Size = (0, 0)
     mask: np.ndarray | None = None
     """(H, W) bool, packed by `numpy.packbits` along rows."""
-    num_values: int = 0
-    """Different values above 0."""
-    highest: int = 0
+    is_graded: bool = False
+    """Whether its values are grey levels, as smoothing leaves them, not classes."""
 
     def unpacked(self) -> np.ndarray:
         """The mask, (H, W) bool."""
@@ -51,15 +58,13 @@ def image_facts(path: Path) -> ImageFacts:
     try:
         pixels = decode_image(path)
         with Image.open(path) as file:
-            mode, frames = file.mode, int(getattr(file, "n_frames", 1))
-            turned = ImageOps.exif_transpose(file).size != file.size
+            mode, frames = file.mode, len(full_pages(file))
     except (UserError, OSError) as error:
         return ImageFacts(error=str(error))
     return ImageFacts(
         mode=mode,
         size=(pixels.shape[0], pixels.shape[1]),
         num_frames=frames,
-        is_turned=turned,
         is_constant=bool((pixels == pixels[:1, :1]).all()),
         content=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
     )
@@ -68,17 +73,32 @@ def image_facts(path: Path) -> ImageFacts:
 def mask_facts(path: Path, above: int) -> MaskFacts:
     """Decode a mask wholly; never raises for what is wrong with it."""
     try:
-        mask = load_mask_channels([path], above=above)[0]
-        with Image.open(path) as file:
-            values = np.unique(np.asarray(file.convert("RGB") if file.mode == "P" else file))
+        mask = np.logical_or.reduce(load_mask_channels([path], above=above))
+        graded = any(_is_graded(page) for page in mask_pages(path))
     except (UserError, OSError) as error:
         return MaskFacts(error=str(error))
     return MaskFacts(
         size=(mask.shape[0], mask.shape[1]),
         mask=np.packbits(mask, axis=1),
-        num_values=int((values > 0).sum()),
-        highest=int(values.max()),
+        is_graded=graded,
     )
+
+
+def _is_graded(page: Image.Image) -> bool:
+    """Whether a mask's page has more than two levels above 0 that are no numbers of classes.
+
+    A colour for each class is none: what counts then is whether there are too many for that.
+    """
+    if not page.mode.startswith(("I", "F")):
+        packed = np.unique(np.asarray(as_rgb(page)).astype(np.int64) @ [1 << 16, 1 << 8, 1])
+        levels = packed & 0xFF
+        if (levels * 0x010101 != packed).any():
+            return len(packed) > CLASS_NUMBERS
+    else:
+        levels = np.unique(np.asarray(page))
+    levels = levels[levels > 0]
+    classes = levels.max(initial=0) <= CLASS_NUMBERS and (levels == np.floor(levels)).all()
+    return len(levels) > 2 and not classes
 
 
 def collect_facts(

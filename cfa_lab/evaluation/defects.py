@@ -37,10 +37,14 @@ class DefectReader:
         """
         if self.why_not or not sample.masks:
             return []
-        paths = [self._table.absolute(path) for path in sample.masks]
+        files = {path: self._table.absolute(path) for path in sample.masks}
+        planes = [
+            (path, plane)
+            for path, file in files.items()
+            for plane in _cut(load_mask_values([file], placement.original), placement.window)
+        ]
         defects = []
-        values = load_mask_values(paths, placement.original)
-        for path, plane in zip(sample.masks, _cut(values, placement.window), strict=True):
+        for path, plane in planes:
             for value in np.unique(plane[plane > 0]).tolist():
                 if value not in self._rules:
                     self.why_not = f"{FILE} has no pixel_value {value}, which {path} has"
