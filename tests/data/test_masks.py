@@ -36,9 +36,8 @@ def test_the_pages_of_a_tiff_are_united_and_each_is_a_mask(tmp_path: Path):
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
 def test_the_frames_of_an_animation_are_united(tmp_path: Path, suffix: str):
     path = tmp_path / f"a_mask.{suffix}"
-    options = {"lossless": True} if suffix == "webp" else {}
     frames = [Image.fromarray(page) for page in (FIRST, SECOND)]
-    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
     assert np.array_equal(load_mask([path], SIZE), (FIRST | SECOND) > 0)
 
 
@@ -125,7 +124,7 @@ def test_white_is_zero_is_the_same_picture_at_every_depth(tmp_path: Path):
     deep = 65535 - ramp.astype(np.uint16) * 257
     tifffile.imwrite(tmp_path / "b.tif", deep, photometric="miniswhite")
     tifffile.imwrite(
-        tmp_path / "c.tif", deep, photometric="miniswhite", extratags=[(274, "H", 1, 3)]
+        tmp_path / "c.tif", deep, photometric="miniswhite", extratags=[(274, "H", 1, 3, True)]
     )
     assert np.array_equal(decode_image(tmp_path / "a.tif")[:, :, 0], ramp)
     assert np.array_equal(decode_image(tmp_path / "b.tif")[:, :, 0], ramp)
