@@ -130,7 +130,7 @@ def _new_folder() -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cfa_lab predict",
-        description="Score images with a trained detector and write predictions.csv and overlays.",
+        description="Score images with a trained detector; write a table and overlays.",
     )
     add_model(parser)
     parser.add_argument(

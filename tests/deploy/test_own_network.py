@@ -48,7 +48,7 @@ def own_run(tiny_root: Path, tmp_path: Path, package: Path) -> Path:
 def test_its_code_runs_only_where_it_is_trusted(own_run: Path, tiny_root: Path, caplog):
     with pytest.raises(UserError, match=r"stem_net:Stem, code of another .*--trust-code, or trust"):
         load(own_run)
-    rows = pd.read_csv(own_run / "predictions.csv")
+    rows = pd.read_csv(own_run / "predictions.csv", float_precision="round_trip")
     paths = [tiny_root / path for path in rows["path"]]
     found = load(own_run, trust_code=True).predict(paths)
     assert found.scores.tolist() == rows["score"].tolist()

@@ -84,7 +84,7 @@ def watching(run_folder: Path, tmp_path: Path):
         err.close()
 
 
-def wait_until(holds, seconds=60.0):
+def wait_until(holds, seconds=180.0):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited in vain"
