@@ -1,10 +1,10 @@
 """A model whose network is not timm's: loaded where its code is trusted, with the run's scores."""
 
 import argparse
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from helpers.packages import installed
 from helpers.tiny import TINY_RUN, compose
@@ -48,10 +48,11 @@ def own_run(tiny_root: Path, tmp_path: Path, package: Path) -> Path:
 def test_its_code_runs_only_where_it_is_trusted(own_run: Path, tiny_root: Path, caplog):
     with pytest.raises(UserError, match=r"stem_net:Stem, code of another .*--trust-code, or trust"):
         load(own_run)
-    rows = pd.read_csv(own_run / "predictions.csv", float_precision="round_trip")
-    paths = [tiny_root / path for path in rows["path"]]
+    with (own_run / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    paths = [tiny_root / row["path"] for row in rows]
     found = load(own_run, trust_code=True).predict(paths)
-    assert found.scores.tolist() == rows["score"].tolist()
+    assert found.scores.tolist() == [float(row["score"]) for row in rows]
     parser = argparse.ArgumentParser()
     add_model(parser)
     with pytest.raises(UserError, match="code of another package"):
