@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "report": "cfa_lab.report.command",
     "sync": "cfa_lab.tracking.sync",
     "threshold": "cfa_lab.deploy.threshold",
+    "view": "cfa_lab.deploy.view.command",
 }
 """Word -> module whose `main(arguments)` serves it."""
 

@@ -1,7 +1,8 @@
 """A run folder's model at work in torch: the same bits as when the run was measured."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cfa_lab.data.geometry import Placement
+from cfa_lab.data.geometry import Placement, Size
 from cfa_lab.data.images import LoadedImage
 from cfa_lab.deploy.runtime import Scored, refuse_broken
 from cfa_lab.errors import UserError
@@ -19,11 +20,16 @@ from cfa_lab.features.networks import make_network, weights_hash
 from cfa_lab.features.own import code_hash
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.method.detector import Detector
+from cfa_lab.method.neighbours import Neighbours
+from cfa_lab.method.pyramid import patch_grid
 from cfa_lab.training.checkpoint import detector_of_tensors, load_description, load_tensors
 from cfa_lab.training.description import ModelDescription
 
 BACKBONE = "backbone."
 """Before the names of the backbone's tensors, where a model's file holds them, too."""
+
+See = Callable[[Placement, Size, Neighbours], None]
+"""Told of each input: where it lies, its patch grid, and the neighbours of its patches."""
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +53,11 @@ class TorchRuntime:
         return f"torch {torch.__version__} on {device}, backbone {features}, scores float32"
 
     @torch.no_grad()
-    def score(self, images: Sequence[Sequence[LoadedImage]]) -> list[Scored]:
+    def score(
+        self, images: Sequence[Sequence[LoadedImage]], see: See | None = None
+    ) -> list[Scored]:
         with self._lock:
-            scores = self._patch_scores([one for inputs in images for one in inputs])
+            scores = self._patch_scores([one for inputs in images for one in inputs], see)
             found: list[Scored] = []
             for inputs in images:
                 parts = [next(scores) for _ in inputs]
@@ -60,12 +68,27 @@ class TorchRuntime:
             refuse_broken(scored)
         return found
 
-    def _patch_scores(self, loaded: Sequence[LoadedImage]) -> Iterator[tuple[Placement, Tensor]]:
+    @torch.no_grad()
+    def describe(self, loaded: Sequence[LoadedImage]) -> list[tuple[Placement, Size, Tensor]]:
+        """Where each input lies, its patch grid and its patches' adapted features phi (n, d)."""
+        with self._lock:
+            return [
+                (placement, patch_grid(pyramid), self.detector.descriptor(pyramid)[0])
+                for placement, pyramid in self._pyramids(loaded)
+            ]
+
+    def _patch_scores(
+        self, loaded: Sequence[LoadedImage], see: See | None
+    ) -> Iterator[tuple[Placement, Tensor]]:
+        for placement, pyramid in self._pyramids(loaded):
+            told = see and partial(see, placement, patch_grid(pyramid))
+            yield placement, self.detector.patch_scores(pyramid, told)
+
+    def _pyramids(self, loaded: Sequence[LoadedImage]) -> Iterator[tuple[Placement, list[Tensor]]]:
         for start in range(0, len(loaded), self.batch_size):
             batch = self.extractor.features_of(loaded[start : start + self.batch_size])
             for i, placement in enumerate(batch.placements):
-                pyramid = [level[i : i + 1].float() for level in batch.pyramid]
-                yield placement, self.detector.patch_scores(pyramid)
+                yield placement, [level[i : i + 1].float() for level in batch.pyramid]
 
 
 def load_run(

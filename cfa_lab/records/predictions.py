@@ -1,9 +1,11 @@
 """A run's predictions: one row per test image."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cfa_lab.errors import UserError
 from cfa_lab.files import write_csv
 from cfa_lab.records import names
 
@@ -27,3 +29,27 @@ def write_predictions(folder: Path, predictions: Sequence[Mapping[str, Any]]) ->
         for row in sorted(predictions, key=lambda row: row["path"])
     ]
     write_csv(folder / names.PREDICTIONS, PREDICTION_COLUMNS, rows)
+
+
+def read_predictions(folder: Path) -> list[dict[str, Any]]:
+    """A run's predictions as they were written; none where there is no table.
+
+    Raises UserError for one that is damaged.
+    """
+    path = folder / names.PREDICTIONS
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                {
+                    "path": row["path"],
+                    "label": int(row["label"]),
+                    "defect": row["defect"],
+                    "score": float(row["score"]),
+                    "decision": int(row["decision"]) if row["decision"] else None,
+                }
+                for row in csv.DictReader(file)
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} is no table of a run's predictions ({error!r})") from error

@@ -1,0 +1,1 @@
+"""One image closely, in the browser: what a model sees in it, and what it compares it with."""
