@@ -1,7 +1,6 @@
 """`python -m cfa_lab threshold`: set a run's thresholds from new images of normal parts."""
 
 import argparse
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
@@ -16,7 +15,7 @@ from cfa_lab.deploy.progress import Progress
 from cfa_lab.deploy.scan import Result, scored_batches
 from cfa_lab.deploy.sources import named_images
 from cfa_lab.errors import UserError
-from cfa_lab.metrics.thresholds import fit_threshold
+from cfa_lab.metrics.thresholds import fit_threshold, too_few_images
 from cfa_lab.training.checkpoint import write_description
 from cfa_lab.training.description import ModelThresholds
 from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, within
@@ -92,11 +91,6 @@ def left_out_alarms(scores: np.ndarray, rule: str, *, quantile: float, num_sd: f
     return alarms
 
 
-def images_needed(quantile: float) -> int:
-    """How few images carry a quantile: those of which one is expected beyond it."""
-    return math.ceil(round(1 / (1 - quantile), 6))
-
-
 def _scores(
     results: Iterable[Result], *, most: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -133,11 +127,8 @@ def _tell(
             f"false alarms     {alarms} of {num_images} normal images, each judged without itself: "
             f"{alarms / num_images:.2%}, 95 % interval {low:.2%} to {high:.2%}"
         )
-    if options.rule != "mean_sd" and num_images < (needed := images_needed(options.quantile)):
-        print(
-            f"warning          {num_images} images cannot carry the quantile {options.quantile:g}: "
-            f"one in {needed} lies beyond it; give {needed} or more, or a lower --quantile"
-        )
+    if (doubt := too_few_images(num_images, options.rule, options.quantile)) is not None:
+        print(f"warning          {doubt}")
     print(f"written to       {folder}")
 
 

@@ -5,6 +5,8 @@ beyond the largest score seen; mean + k sd assumes a bell; an extreme-value fit 
 the upper tail alone.
 """
 
+import math
+
 import numpy as np
 
 from cfa_lab.errors import UserError
@@ -73,6 +75,22 @@ def extreme_value_threshold(scores: np.ndarray, *, quantile: float) -> float:
 
     shape, scale = _fit_tail(excesses)
     return float(start + genpareto.isf(beyond / tail_share, shape, scale=scale))
+
+
+def images_needed(quantile: float) -> int:
+    """How few images carry a quantile: those of which one is expected beyond it."""
+    return math.ceil(round(1 / (1 - quantile), 6))
+
+
+def too_few_images(num_images: int, rule: str, quantile: float) -> str | None:
+    """Why the image threshold of so few normal images says little; None where they are enough."""
+    needed = images_needed(quantile)
+    if rule == "mean_sd" or num_images >= needed:
+        return None
+    return (
+        f"{num_images} normal images cannot carry the quantile {quantile:g}, beyond which one in "
+        f"{needed} lies; give {needed} or more, or a lower quantile"
+    )
 
 
 def _fit_tail(excesses: np.ndarray) -> tuple[float, float]:

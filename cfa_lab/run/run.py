@@ -18,6 +18,7 @@ from cfa_lab.evaluation.evaluate import (
 )
 from cfa_lab.evaluation.maps import See
 from cfa_lab.method.detector import Detector
+from cfa_lab.metrics.thresholds import too_few_images
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
@@ -43,6 +44,8 @@ class RunResult:
     folder: Path
     evaluation: Evaluation
     figures: list[Path]
+    num_validation: int
+    """Held-out normal images that set the thresholds."""
 
 
 @dataclass
@@ -124,6 +127,9 @@ def _run(
             seen, outside["num_empty_masks"], outside["num_inverted_masks"]
         ):
             log.warning("%s", doubt)
+        rule, quantile = config.evaluation.threshold, config.evaluation.quantile
+        if table.validation and (few := too_few_images(len(table.validation), rule, quantile)):
+            log.warning("%s", few)
         result = _with_best_epochs(config, folder, result, trackers)
         with timing.measure("diagnostics"):
             diagnosis = diagnose(config, folder, detector, witness)
@@ -145,7 +151,12 @@ def _run(
             | {"test_images_in_training": seen},
             **facts,
         )
-    return RunResult(folder=folder, evaluation=result, figures=figures)
+    return RunResult(
+        folder=folder,
+        evaluation=result,
+        figures=figures,
+        num_validation=len(table.validation),
+    )
 
 
 def _train(

@@ -15,7 +15,7 @@ def show_result(result: Any) -> None:
     found = result.evaluation
     console.print(_table(found.metrics, "test/", found.intervals))
     if any(name.startswith("threshold/") for name in found.metrics):
-        console.print("\nat the thresholds set on held-out normal images")
+        console.print(f"\nat the thresholds set on {result.num_validation} held-out normal images")
         console.print(_table(found.metrics, "threshold/", {}))
     for reason in dict.fromkeys(found.undefined.values()):
         names = [name for name, other in found.undefined.items() if other == reason]

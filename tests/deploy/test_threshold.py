@@ -7,7 +7,6 @@ from scipy.stats import beta
 from cfa_lab import load
 from cfa_lab.deploy.threshold import (
     false_alarm_interval,
-    images_needed,
     left_out_alarms,
     main,
 )
@@ -85,8 +84,3 @@ def test_alarms_are_counted_without_the_images_own_part_in_the_threshold():
     many = rng.normal(size=2000)
     alarms = left_out_alarms(many, "quantile", quantile=0.95, num_sd=0)
     assert alarms / 2000 == pytest.approx(0.05, abs=0.015)
-
-
-@pytest.mark.parametrize(("quantile", "needed"), [(0.5, 2), (0.9, 10), (0.995, 200), (0.999, 1000)])
-def test_how_many_images_carry_a_quantile(quantile, needed):
-    assert images_needed(quantile) == needed

@@ -10,8 +10,10 @@ from cfa_lab.errors import UserError
 from cfa_lab.metrics.thresholds import (
     extreme_value_threshold,
     fit_threshold,
+    images_needed,
     mean_sd_threshold,
     quantile_threshold,
+    too_few_images,
 )
 from cfa_lab.vocabulary import THRESHOLD_RULES
 
@@ -99,3 +101,12 @@ def test_unknown_rules_and_impossible_quantiles_are_refused() -> None:
         fit_threshold(np.ones(3), "median")
     with pytest.raises(UserError, match=r"quantile is 1\.0; allowed: between 0 and 1"):
         fit_threshold(np.ones(3), quantile=1.0)
+
+
+@pytest.mark.parametrize(("quantile", "needed"), [(0.5, 2), (0.9, 10), (0.995, 200), (0.999, 1000)])
+def test_how_many_images_carry_a_quantile(quantile, needed):
+    assert images_needed(quantile) == needed
+    few = too_few_images(needed - 1, "quantile", quantile)
+    assert few is not None and f"give {needed} or more" in few
+    assert too_few_images(needed, "extreme_value", quantile) is None
+    assert too_few_images(2, "mean_sd", quantile) is None
