@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from helpers.tiny import TINY_RUN, write_tiny
 
+from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -96,6 +98,8 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
         assert part in text
     (experiments,) = (line for line in text.splitlines() if line.startswith("experiment:"))
     assert {"quickstart", "toy_ablation"} <= set(experiments.replace(",", "").split())
+    for word in (PLAN, *SUBCOMMANDS, *CONFIGURED):
+        assert f" {word} " in text.partition("Sub-commands")[2]
     assert list(tmp_path.iterdir()) == []
 
 
