@@ -22,6 +22,8 @@ COLUMNS = {
     "bank": "memory_bank.kind",
     "gamma_c": "memory_bank.gamma_c",
     "gamma_d": "descriptor.gamma_d",
+    "optimizer": "optimizer.name",
+    "time": "optimizer.time",
     "lr": "optimizer.lr",
     "epochs": "trainer.epochs",
 }
