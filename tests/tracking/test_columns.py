@@ -23,15 +23,6 @@ def test_no_key_of_a_sweep_hides_or_repeats_a_column_with_another_meaning():
         assert COLUMNS[name] in (name, f"{name}.name"), f"{name} means something else in a sweep"
 
 
-"""What of a configuration stands in columns of its own on W&B."""
-
-from dataclasses import asdict
-
-from helpers.tiny import compose
-
-from cfa_lab.tracking import comparable
-
-
 def test_a_solved_run_says_how_it_was_fitted():
     solved = comparable(asdict(compose("preset=lab", "tracker=none")))
     assert (solved["optimizer"], solved["time"]) == ("closed_form", 0.5)
