@@ -25,12 +25,19 @@ OF_DETECTOR = ("descriptor.weight", "descriptor.bias", "bank", "radius")
 OPTIMIZER_SLOTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
 
 
-def save_model(folder: Path, detector: Detector, description: ModelDescription) -> None:
+def save_model(
+    folder: Path,
+    detector: Detector,
+    description: ModelDescription,
+    *,
+    others: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a model's two files: all that scoring an image file needs.
 
-    Except the backbone's own weights, which are known by their hash.
+    Except the backbone's own weights, which are known by their hash; `others` are further tensors
+    by name.
     """
-    _save_tensors(folder / names.MODEL, dict(detector.state_dict()), {})
+    _save_tensors(folder / names.MODEL, {**detector.state_dict(), **(others or {})}, {})
     write_description(folder, description)
 
 

@@ -1,0 +1,146 @@
+"""A run's model written as one file for another runtime, kept only if it scores the same."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cfa_lab.deploy.exported import DESCRIPTION, EXPORT, ExportedRuntime, open_exported
+from cfa_lab.deploy.formats import FORMATS, OPENVINO_HINTS, quietly
+from cfa_lab.deploy.gate import BOUND, compare, max_of, refuse
+from cfa_lab.deploy.graph import ScoringGraph
+from cfa_lab.deploy.run_data import load_some, measure, random_inputs, table_of_run
+from cfa_lab.deploy.runtime_torch import BACKBONE, TorchRuntime
+from cfa_lab.errors import UserError
+from cfa_lab.training.checkpoint import save_model
+from cfa_lab.training.description import ModelDescription
+
+NUM_REAL, NUM_RANDOM = 10, 4
+"""Test images and noise that the gate looks at."""
+PACKAGES = ("cfa-lab", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+
+def graph_of(runtime: TorchRuntime) -> ScoringGraph:
+    """The graph of a run's model, on the CPU; raises UserError for one that tiles images."""
+    geometry, extractor = runtime.description.image, runtime.extractor
+    if geometry.resize == "tile":
+        raise UserError(
+            "image.resize=tile: scores of tiles are merged outside any graph; predict with the "
+            "run folder, or export --format model"
+        )
+    return ScoringGraph(
+        extractor.backbone.cpu(),
+        runtime.detector.cpu(),
+        input_size=geometry.input_size,
+        half=extractor.dtype == "half",
+    )
+
+
+def export(
+    runtime: TorchRuntime, folder: Path, out: Path, *, kind: str, precision: str = "float32"
+) -> ExportedRuntime:
+    """Write the model of a run folder as a file of a format; returns it at work.
+
+    It is compared with `runtime`, with float32 features, on images of the run and on random ones;
+    raises UserError, and leaves nothing, where it differs by more than the gate's bound. A reduced
+    precision has no bound: what it costs is measured on the run's test set.
+    """
+    chosen = FORMATS[kind]
+    if precision not in chosen.precisions:
+        raise UserError(
+            f"--precision is {precision!r}; allowed for {kind}: {', '.join(chosen.precisions)}"
+        )
+    runtime = exact(runtime)
+    built = _built(runtime, kind, precision)
+    facts: dict[str, Any] = {
+        "format": kind,
+        "precision": precision,
+        "inference_precision": OPENVINO_HINTS[precision],
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
+        path = Path(scratch) / out.name
+
+        def save() -> ExportedRuntime:
+            with quietly():
+                chosen.save(built, path, texts_of(runtime.description, facts))
+            return open_exported(path, kind)
+
+        facts |= judge(runtime, save(), folder, reduced=precision != "float32")
+        save()
+        for file in sorted(Path(scratch).iterdir(), key=lambda file: file == path):
+            file.replace(out.parent / file.name)
+    return open_exported(out, kind)
+
+
+def _built(runtime: TorchRuntime, kind: str, precision: str) -> Any:
+    graph = graph_of(runtime)
+    try:
+        with quietly():
+            return FORMATS[kind].build(graph, precision)
+    except UserError:
+        raise
+    except Exception as error:  # tracing a network of somebody else's may raise anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{runtime.description.backbone['model']} cannot be exported to {kind} ({reason}); "
+            "try another format, or --format model"
+        ) from error
+
+
+def export_model(runtime: TorchRuntime, out: Path, *, include_backbone: bool) -> None:
+    """Write a model's two files into a folder, with the backbone's weights inside or without."""
+    weights = runtime.extractor.backbone.network.state_dict() if include_backbone else {}
+    out.mkdir(parents=True, exist_ok=True)
+    save_model(
+        out,
+        runtime.detector,
+        runtime.description,
+        others={f"{BACKBONE}{name}": value for name, value in weights.items()},
+    )
+
+
+def exact(runtime: TorchRuntime) -> TorchRuntime:
+    """The same model with float32 features: what a graph can be compared with."""
+    extractor = replace(runtime.extractor, precision="exact", device=torch.device("cpu"))
+    return TorchRuntime(runtime.description, runtime.detector.cpu(), extractor)
+
+
+def judge(
+    original: TorchRuntime, exported: ExportedRuntime, folder: Path, *, reduced: bool
+) -> dict[str, Any]:
+    """What the gate saw, as JSON values; raises UserError where it lets the export not pass."""
+    geometry, table = original.description.image, table_of_run(folder)
+    sets = [random_inputs(geometry, NUM_RANDOM)]
+    if table is not None and table.test:
+        sets.append(load_some(table, geometry, NUM_REAL))
+    parity = max_of([compare(original, exported, images) for images in sets])
+    found = {"parity": asdict(parity), "real_images": len(sets) > 1}
+    if not reduced:
+        refuse(parity, f"the {exported.export['format']} export")
+        return found | {"bound": BOUND}
+    if table is None:
+        raise UserError(
+            "a reduced precision is judged by the run's test set, and its images are not where "
+            "they were; put them back"
+        )
+    metrics = {"original": measure(original, table), "exported": measure(exported, table)}
+    return found | {"metrics": metrics}
+
+
+def texts_of(description: ModelDescription, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The two texts inside an exported file."""
+    return {DESCRIPTION: json.dumps(description.to_json()), EXPORT: json.dumps(facts)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
