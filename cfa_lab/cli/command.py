@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "bench": "cfa_lab.bench",
     "cache": "cfa_lab.cli.cache",
     "dashboard": "cfa_lab.tracking.dashboard",
+    "export": "cfa_lab.deploy.export",
     "predict": "cfa_lab.deploy.predict",
     "report": "cfa_lab.report.command",
     "sync": "cfa_lab.tracking.sync",

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from cfa_lab.config import Config
 from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.images import LoadedImage, load_batch, load_image
 from cfa_lab.data.samples import SampleTable
@@ -13,8 +11,7 @@ from cfa_lab.deploy.runtime import Runtime
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.metrics.collected import CollectedScores
-from cfa_lab.records.record import record_of
-from cfa_lab.run.prepare import read_table
+from cfa_lab.run.recorded import recorded_table
 
 WORKERS = 2
 MEASURED = ("image_auroc", "pixel_auroc", "pixel_ap")
@@ -22,13 +19,9 @@ MEASURED = ("image_auroc", "pixel_auroc", "pixel_ap")
 
 
 def table_of_run(folder: Path) -> SampleTable | None:
-    """The samples of a run, read from where its record says they are; None where they are not."""
-    config = record_of(folder).get("config")
-    if not config:
-        return None
+    """The samples of a run; None where they are not to be found any more."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), config)
-        return read_table(OmegaConf.to_object(merged))  # pyright: ignore[reportArgumentType]
+        return recorded_table(folder)
     except UserError:
         return None
 
