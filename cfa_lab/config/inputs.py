@@ -71,13 +71,14 @@ class DatasetSettings:
     index: str = MISSING
     """Name of the index file, for the layout `csv`."""
     normal: list[str] | None = MISSING
-    """For the layout `folder`: folders of normal images; null looks for good, normal, ok, free."""
+    """For the layout `folder`: folders of normal images; null looks for good, normal, ok,
+    pass and free, in any letter case."""
     normal_test: list[str] = MISSING
     """Folders of normal images to test on; none draws `test_fraction` of the others."""
     defects: list[str] | None = MISSING
     """Folders of defect images, one per kind; null takes all other folders."""
     masks: str | None = MISSING
-    """Folder of masks; null looks for masks, mask, ground_truth."""
+    """Folder of masks; null looks for ground_truth, masks, mask, gt and labels."""
     made: str | None = MISSING
     """For `rd_mvtec`: where the turned and cropped images are written."""
     draw_seed: int = MISSING

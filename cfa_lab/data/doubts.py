@@ -50,6 +50,24 @@ def doubts_by_name(table: SampleTable) -> list[str]:
     return lines
 
 
+def notes_by_name(table: SampleTable) -> list[str]:
+    """What may well be meant so, but should not go unsaid: no masks, files that are left out."""
+    defects = [sample for sample in table.test if sample.label]
+    lines = []
+    if defects and table.masks_in and not any(sample.masks for sample in defects):
+        lines.append(
+            f"no defect image has a mask, so pixel metrics are undefined; looked in "
+            f"{table.masks_in} for the stem of each"
+        )
+    if table.left_out:
+        shown = [f"{o.num_files} {o.suffix or 'files'} in {o.folder}" for o in table.left_out]
+        lines.append(
+            f"{sum(o.num_files for o in table.left_out)} files are left out: {named(shown)}; "
+            "docs/datasets.md says which folders and suffixes are read"
+        )
+    return lines
+
+
 def doubts_by_content(seen: Sequence[str], num_empty: float, num_inverted: float) -> list[str]:
     """What a run found as it read the test files: images seen in training, impossible masks."""
     lines = []

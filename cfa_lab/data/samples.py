@@ -33,13 +33,24 @@ class Sample:
     group: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Files of one folder that take no part in anything: how many have this suffix."""
+
+    folder: str
+    suffix: str
+    num_files: int
+
+
 @dataclass(frozen=True)
 class SampleTable:
     """The images of one category, sorted by path.
 
     `layout` and `split_rule` say how the folder was read and who divided it; `drawn` tells that the
     division is not the data set's own. A mask is defect where its values are above `mask_above`;
-    `unused_masks` are mask files that belong to no image. `measures` names what the data set's
+    `unused_masks` are mask files that belong to no image, `normal_masks` those of normal images,
+    which no run opens; `masks_in` says where masks were looked for, and `left_out` what lies beside
+    the images and is none of all these. `measures` names what the data set's
     authors measure besides: "spro" or "seg_f1"; `saturation` is there for the former, None where
     the data set comes without. Raises `UserError` for a path that leaves the root, is listed twice
     or is no valid text, and for a split or a label that is none.
@@ -53,6 +64,9 @@ class SampleTable:
     drawn: bool = False
     mask_above: int = 0
     unused_masks: tuple[str, ...] = ()
+    normal_masks: tuple[str, ...] = ()
+    masks_in: str = ""
+    left_out: tuple[LeftOut, ...] = ()
     measures: tuple[str, ...] = ()
     saturation: Mapping[int, Saturation] | None = None
 

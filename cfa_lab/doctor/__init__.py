@@ -85,9 +85,8 @@ def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int
 
 
 def _check_category(config: Config, category: str, sheets: Path | None) -> int:
-    from cfa_lab.data.doubts import doubts_by_name
     from cfa_lab.data.geometry import Geometry
-    from cfa_lab.doctor.examine import Finding, examine
+    from cfa_lab.doctor.examine import examine, findings_by_name
     from cfa_lab.doctor.sheet import draw_sheet
     from cfa_lab.run.prepare import read_table
 
@@ -105,7 +104,7 @@ def _check_category(config: Config, category: str, sheets: Path | None) -> int:
             print(f"  {split:10} {kinds.total():5}  {parts}")
     print(f"  split: {table.split_rule}")
     if sheets is None:
-        findings = [Finding(True, line) for line in doubts_by_name(table)]
+        findings = findings_by_name(table)
     else:
         geometry = Geometry(**asdict(config.image))
         examined = examine(table, geometry, workers=config.features.workers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cfa_lab.data.doubts import doubts_by_name, mask_doubt, named
+from cfa_lab.data.doubts import doubts_by_name, mask_doubt, named, notes_by_name
 from cfa_lab.data.geometry import Geometry, Size
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.doctor.facts import ImageFacts, MaskFacts, collect_facts
@@ -36,7 +36,7 @@ class Examined:
 def examine(table: SampleTable, geometry: Geometry, *, workers: int) -> Examined:
     """Open every image and mask of a category once and look for what would spoil a run."""
     samples = table.samples
-    mask_paths = [mask for sample in samples for mask in sample.masks]
+    mask_paths = [mask for sample in samples for mask in sample.masks] + [*table.normal_masks]
     images, masks = collect_facts(
         [table.absolute(sample.path) for sample in samples],
         [table.absolute(path) for path in mask_paths],
@@ -47,8 +47,8 @@ def examine(table: SampleTable, geometry: Geometry, *, workers: int) -> Examined
     of_mask = dict(zip(mask_paths, masks, strict=True))
     good = [fact for fact in images if fact.error is None]
     findings = [
-        *(Finding(True, line) for line in doubts_by_name(table)),
-        *_unreadable([*images, *masks]),
+        *findings_by_name(table),
+        *_unreadable([*images, *(of_mask[p] for s in samples for p in s.masks)]),
         *_images(table, facts, geometry),
         *_duplicates(samples, facts),
         *_masks(table, facts, of_mask, geometry),
@@ -58,6 +58,14 @@ def examine(table: SampleTable, geometry: Geometry, *, workers: int) -> Examined
         modes=Counter(fact.mode for fact in good),
         sizes=Counter(fact.size for fact in good),
     )
+
+
+def findings_by_name(table: SampleTable) -> list[Finding]:
+    """What names alone tell."""
+    return [
+        *(Finding(True, line) for line in doubts_by_name(table)),
+        *(Finding(False, line) for line in notes_by_name(table)),
+    ]
 
 
 def _unreadable(facts: Iterable[ImageFacts | MaskFacts]) -> list[Finding]:
@@ -174,6 +182,13 @@ def _masks(
             seen += _visible(whole, geometry)
         if kind is not None:
             wrong[kind].append(sample.masks[0])
+    marked = [p for p in table.normal_masks if masks[p].error is None and masks[p].marks_defects]
+    if marked:
+        yield Finding(
+            False,
+            f"{len(marked)} masks of normal images are not black: {named(marked)}; a normal image "
+            "counts as normal all over, so move those with a defect to the folder of its kind",
+        )
     for kind, text in MASK_FAULTS.items():
         if paths := wrong[kind]:
             yield Finding(True, f"{len(paths)} {text.format(named(paths))}")

@@ -47,6 +47,11 @@ class MaskFacts:
     is_graded: bool = False
     """Whether its values are grey levels, as smoothing leaves them, not classes."""
 
+    @property
+    def marks_defects(self) -> bool:
+        """Whether a pixel of it counts as defect."""
+        return self.mask is not None and bool(self.mask.any())
+
     def unpacked(self) -> np.ndarray:
         """The mask, (H, W) bool."""
         assert self.mask is not None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cfa_lab.config import Config
-from cfa_lab.data.doubts import doubts_by_content, doubts_by_name
+from cfa_lab.data.doubts import doubts_by_content, doubts_by_name, notes_by_name
 from cfa_lab.evaluation.evaluate import (
     Evaluation,
     Thresholds,
@@ -90,7 +90,7 @@ def _run(
     log.info(
         "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)
     )
-    for doubt in doubts_by_name(table):
+    for doubt in (*doubts_by_name(table), *notes_by_name(table)):
         log.warning("%s", doubt)
     step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):

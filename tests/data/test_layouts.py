@@ -110,6 +110,7 @@ def test_hidden_files_other_files_and_folders_are_ignored(tmp_path: Path):
     assert [s.path for s in read(tmp_path).samples] == [
         "screw/test/good/0.png",
         "screw/train/good/0.png",
+        "screw/train/good/folder.png/1.png",
     ]
     assert categories("mvtec", tmp_path) == ["screw"]
 
@@ -164,7 +165,7 @@ def test_an_empty_root_and_the_folder_of_one_category_are_told_apart(tmp_path: P
 
 
 def test_a_category_without_training_or_without_test_images_is_refused(tmp_path: Path):
-    make(tmp_path, "screw/train/ok/0.png", "screw/test/good/0.png", "nut/train/good/0.png")
+    make(tmp_path, "screw/train/gut/0.png", "screw/test/good/0.png", "nut/train/good/0.png")
     assert f"no training images; put normal images into {tmp_path}" in refusal(tmp_path)
     assert "'nut' has no test images" in refusal(tmp_path, "nut")
 

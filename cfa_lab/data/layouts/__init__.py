@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cfa_lab.data.layouts.detect import detect
 from cfa_lab.data.layouts.folder import FOLDER
-from cfa_lab.data.layouts.folders import folder_names
+from cfa_lab.data.layouts.folders import folder_names, readable_folder_names
 from cfa_lab.data.layouts.index import CSV
 from cfa_lab.data.layouts.installed import installed_layout, installed_layouts, installed_names
 from cfa_lab.data.layouts.kolektor import KOLEKTOR, KOLEKTOR2
@@ -69,6 +69,7 @@ def read_samples(
     chosen = _layout(name)
     found = chosen.categories(root, options)
     if category not in found:
+        folder_names(root / category)  # where that is why: it says so, if it must not be listed
         raise UserError(_unknown_category(chosen, root, category, found))
     listing = chosen.listing(root, category, options)
     return SampleTable(
@@ -80,6 +81,9 @@ def read_samples(
         drawn=listing.drawn,
         mask_above=listing.mask_above,
         unused_masks=listing.unused_masks,
+        normal_masks=listing.normal_masks,
+        masks_in=listing.masks_in,
+        left_out=listing.left_out,
         measures=chosen.measures,
         saturation=listing.saturation,
     )
@@ -129,7 +133,7 @@ def _wrapped(layout: Layout, root: Path, options: Options) -> Path | None:
     """The one folder inside, at most two levels down, that has the layout."""
     level = [root]
     for _ in range(2):
-        level = [folder / name for folder in level for name in folder_names(folder)]
+        level = [folder / name for folder in level for name in readable_folder_names(folder)]
         found = [folder for folder in level if layout.matches(folder, options)]
         if found:
             return found[0] if len(found) == 1 else None

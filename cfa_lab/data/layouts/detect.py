@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cfa_lab.data.layouts.folders import folder_names
+from cfa_lab.data.layouts.folders import readable_folder_names
 from cfa_lab.data.layouts.layout import Layout, Options
-from cfa_lab.data.layouts.mvtec import AD2, BTAD_TREE, PLAIN
+from cfa_lab.data.layouts.mvtec import AD2, ANY_NAME
 from cfa_lab.errors import UserError
 
 DEPTH = 3
@@ -27,7 +27,7 @@ def detect(
     does, at no level, the first of what `more()` returns. Raises `UserError` where none matches,
     where `root` holds several data sets, and where it is the folder of one category.
     """
-    if any(tree.matches_category(root) for tree in (PLAIN, BTAD_TREE, AD2)):
+    if any(tree.matches_category(root) for tree in (ANY_NAME, AD2)):
         raise UserError(
             f"{root} is the folder of one category; set dataset.root to {root.parent} and "
             f"category={root.name}"
@@ -56,7 +56,7 @@ def _search(layouts: Mapping[str, Layout], root: Path, options: Options) -> tupl
         if found:
             several = ", ".join(f"{folder.relative_to(root)} ({name})" for name, folder in found)
             raise UserError(f"{root} holds several data sets: {several}; set dataset.root to one")
-        inside = [[folder / name for name in folder_names(folder)] for folder in level]
+        inside = [[folder / name for name in readable_folder_names(folder)] for folder in level]
         level = [path for paths in inside if len(paths) <= MOST for path in paths]
     return None
 

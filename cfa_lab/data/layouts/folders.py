@@ -1,12 +1,25 @@
 """Listing folders: visible images and sub-folders, by name, nothing opened."""
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cfa_lab.errors import UserError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k"),
+)
+
+SYSTEM = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+}
+"""Files and folders that operating systems leave, in lower case; like hidden ones, they are no
+part of any data set."""
+
+log = logging.getLogger(__name__)
 
 
 def image_names(folder: Path) -> list[str]:
@@ -27,18 +40,79 @@ def folder_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in _visible_entries(folder) if entry.is_dir())
 
 
+def readable_folder_names(folder: Path) -> list[str]:
+    """Names of the sub-folders that may be listed, sorted: for looking around.
+
+    Others are left out with a warning, so that they do not stand in the way of their neighbours.
+    """
+    names = []
+    for name in folder_names(folder):
+        try:
+            os.scandir(folder / name).close()
+        except OSError as error:
+            log.warning("folder %s is left out: %s", folder / name, error.strerror)
+        else:
+            names.append(name)
+    return names
+
+
+def images_below(folder: Path, without: Collection[str] = ()) -> list[str]:
+    """Paths of the images in a folder and its sub-folders, relative to it, with `/`, sorted.
+
+    Sub-folders of the names in `without`, in lower case, are not entered.
+    """
+    found = [p for p in files_below(folder, without) if p.lower().endswith(IMAGE_SUFFIXES)]
+    return sorted(found)
+
+
+def files_below(folder: Path, without: Collection[str] = ()) -> Iterator[str]:
+    """Paths of the visible files in a folder and its sub-folders, as `images_below` gives them."""
+    return _files_below(folder, "", without, frozenset())
+
+
+def child(folder: Path, name: str) -> str | None:
+    """The sub-folder of this name, as it is spelt there, exactly or else in any letter case.
+
+    `name` may be a path of several folders. None where there is none.
+    """
+    spelt: list[str] = []
+    for part in name.split("/"):
+        names = folder_names(folder.joinpath(*spelt))
+        same = [n for n in names if n == part] or [n for n in names if n.lower() == part.lower()]
+        if not same:
+            return None
+        spelt.append(same[0])
+    return "/".join(spelt)
+
+
 def stem(name: str) -> str:
     """A file's name without its last suffix."""
     return name.rpartition(".")[0]
 
 
+def _files_below(
+    folder: Path, prefix: str, without: Collection[str], above: frozenset[str]
+) -> Iterator[str]:
+    """`above` are the folders that this one lies in: a link to one of them leads round for ever."""
+    above |= {os.path.realpath(folder)}
+    for entry in _visible_entries(folder):
+        if not entry.is_dir():
+            yield f"{prefix}{entry.name}"
+        elif entry.name.lower() not in without and os.path.realpath(entry.path) not in above:
+            yield from _files_below(folder / entry.name, f"{prefix}{entry.name}/", without, above)
+
+
 def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            yield from (entry for entry in entries if not entry.name.startswith("."))
+            yield from (entry for entry in entries if _is_visible(entry.name))
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise UserError(
             f"cannot list folder {folder}: {error.strerror}; check its permissions"
         ) from error
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in SYSTEM

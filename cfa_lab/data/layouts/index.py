@@ -1,8 +1,9 @@
 """The layout `csv`: an index file that lists images in whatever folders they lie.
 
 Columns: `path`, relative to the file's folder; `label` (normal, good, ok, 0 / anomaly, defect,
-bad, ng, 1); and, where wanted, `split` (train, validation, test), `mask` (several separated by
-`;`), `defect`, `group`, `category`. Without `split` a part of the normal images is drawn by group.
+bad, ng, 1 and the other words of `words`); and, where wanted, `split` (train, validation, test),
+`mask` (several separated by `;`), `defect`, `group`, `category`. Without `split` a part of the
+normal images is drawn by group.
 """
 
 from dataclasses import replace
@@ -11,13 +12,11 @@ from pathlib import Path
 from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.splits import draw_test, drawn_rule
 from cfa_lab.data.layouts.tables import read_rows
+from cfa_lab.data.layouts.words import DEFECT, NORMAL
 from cfa_lab.data.samples import GOOD, Sample
 from cfa_lab.errors import UserError
 
-LABELS = {
-    **dict.fromkeys(("normal", "good", "ok", "0"), 0),
-    **dict.fromkeys(("anomaly", "anomalous", "defect", "bad", "ng", "1"), 1),
-}
+LABELS = {**dict.fromkeys((*NORMAL, "0"), 0), **dict.fromkeys((*DEFECT, "1"), 1)}
 SPLITS = ("train", "validation", "test")
 
 

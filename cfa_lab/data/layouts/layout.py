@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cfa_lab.data.samples import Sample
+from cfa_lab.data.samples import LeftOut, Sample
 from cfa_lab.data.saturation import Saturation
 
 
@@ -38,6 +38,9 @@ class Listing:
     drawn: bool = False
     mask_above: int = 0
     unused_masks: tuple[str, ...] = ()
+    normal_masks: tuple[str, ...] = ()
+    masks_in: str = ""
+    left_out: tuple[LeftOut, ...] = ()
     saturation: Mapping[int, Saturation] | None = None
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cfa_lab.data.layouts.folders import folder_names, image_names, stem
+from cfa_lab.data.layouts.folders import image_names, readable_folder_names, stem
 from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.splits import draw_test, drawn_rule
 from cfa_lab.data.samples import GOOD, Sample
@@ -16,7 +16,7 @@ PHOTOS = (".jpg", ".jpeg")
 def _kinds(root: Path) -> list[str]:
     return [
         name
-        for name in folder_names(root)
+        for name in readable_folder_names(root)
         if name.startswith("MT_") and (root / name / "Imgs").is_dir()
     ]
 

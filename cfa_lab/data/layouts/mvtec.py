@@ -19,10 +19,12 @@ MPDD_CATEGORIES = {
 }
 
 PLAIN = Tree()
+ANY_NAME = Tree(any_name=True)
 AD2 = Tree(
     validation="validation",
     test="test_public",
     truth="test_public/ground_truth",
+    alone=("test_private", "test_private_mixed"),
     # NNN_<light>.png: one scene under several lights
     group=lambda name: name.partition("_")[0],
 )
@@ -50,7 +52,7 @@ def _is_mpdd(root: Path, options: Options) -> bool:
 MVTEC = Layout(
     categories=PLAIN.categories,
     listing=PLAIN.listing,
-    matches=PLAIN.matches,
+    matches=ANY_NAME.matches,
     structure="<category>/train/good, <category>/test/<defect>, <category>/ground_truth/<defect>",
     source="MVTec AD is on MVTec's own website, free for research",
 )

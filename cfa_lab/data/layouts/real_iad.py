@@ -6,7 +6,7 @@ Scaling blurred the masks of the smaller sizes, so a mask's pixel is defect abov
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cfa_lab.data.layouts.folders import folder_names
+from cfa_lab.data.layouts.folders import readable_folder_names
 from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.tables import read_json
 from cfa_lab.data.samples import GOOD, Sample
@@ -23,7 +23,7 @@ def _lists(root: Path, options: Options) -> Path:
 
 
 def _categories(root: Path, options: Options) -> list[str]:
-    return sorted(file.stem for file in _lists(root, options).glob("*.json"))
+    return sorted(file.stem for file in _lists(root, options).glob("[!.]*.json"))
 
 
 def _listing(root: Path, category: str, options: Options) -> Listing:
@@ -46,10 +46,11 @@ def _image_folder(root: Path, category: str, options: Options) -> str:
         if not (root / options.images / category).is_dir():
             raise UserError(
                 f"dataset.images={options.images!r} holds no folder {category!r} under {root}; "
-                f"found: {', '.join(folder_names(root))}"
+                f"found: {', '.join(readable_folder_names(root))}"
             )
         return f"{options.images}/{category}"
-    sizes = [n for n in folder_names(root) if n != LISTS and (root / n / category).is_dir()]
+    names = readable_folder_names(root)
+    sizes = [name for name in names if name != LISTS and (root / name / category).is_dir()]
     if len(sizes) == 1:
         return f"{sizes[0]}/{category}"
     if not sizes and (root / category).is_dir():

@@ -5,7 +5,7 @@ Masks hold small class numbers and look black; everything above 0 is defect.
 
 from pathlib import Path
 
-from cfa_lab.data.layouts.folders import folder_names
+from cfa_lab.data.layouts.folders import readable_folder_names
 from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.tables import read_rows
 from cfa_lab.data.layouts.tree import Tree
@@ -33,12 +33,14 @@ REORGANISED = Tree()
 
 
 def _categories(root: Path, options: Options) -> list[str]:
-    raw = [name for name in folder_names(root) if (root / name / "Data" / "Images").is_dir()]
+    raw = [
+        name for name in readable_folder_names(root) if (root / name / "Data" / "Images").is_dir()
+    ]
     return raw or REORGANISED.categories(root)
 
 
 def _matches(root: Path, options: Options) -> bool:
-    if any((root / name / "Data" / "Images").is_dir() for name in folder_names(root)):
+    if any((root / name / "Data" / "Images").is_dir() for name in readable_folder_names(root)):
         return True
     found = {*REORGANISED.categories(root)}
     return bool(found) and found <= VISA_CATEGORIES and REORGANISED.matches(root)
@@ -49,7 +51,7 @@ def _listing(root: Path, category: str, options: Options) -> Listing:
         return REORGANISED.listing(root, category, options)
     name = options.split or "1cls"
     path = root / LISTS / f"{name}.csv"
-    known = sorted(file.stem for file in (root / LISTS).glob("*.csv"))
+    known = sorted(file.stem for file in (root / LISTS).glob("[!.]*.csv"))
     if name not in known:
         raise UserError(
             f"no list {path}; dataset.split={name!r} is not there, found: "
