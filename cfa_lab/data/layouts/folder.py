@@ -98,8 +98,9 @@ def _listing(root: Path, category: str, options: Options) -> Listing:
                     masks=tuple(f"{prefix}{masks_in}/{mask}" for mask in found),
                 )
             )
-    for place in (*places, *options.normal_test) if masks else ():
-        masks.claim_for_normal(place, _images(folder, place, named, NOT_NORMAL))
+    if masks:
+        for place in (*places, *options.normal_test):
+            masks.claim_for_normal(place, _images(folder, place, named, NOT_NORMAL))
     if not any(sample.split == "test" for sample in samples):
         raise UserError(
             f"{folder} leaves no image to test on; add a folder of defects, name "

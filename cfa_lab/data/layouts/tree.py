@@ -146,8 +146,9 @@ class Tree:
                         group=self._group(name),
                     )
                 )
-        for kind in normal if masks else ():
-            masks.claim_for_normal(kind, images_below(place.path / kind, NOT_NORMAL))
+        if masks:
+            for kind in normal:
+                masks.claim_for_normal(kind, images_below(place.path / kind, NOT_NORMAL))
         return samples
 
     def _group(self, name: str) -> str | None:
