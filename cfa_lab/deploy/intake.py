@@ -1,5 +1,6 @@
 """Image files made ready for the network by threads, while others are being scored."""
 
+import hashlib
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,8 @@ class Intake:
     """The file's time in nanoseconds; with the path it tells one photograph from the next."""
     inputs: list[LoadedImage] = field(default_factory=list)
     error: str | None = None
+    content: str | None = None
+    """A hash of the inputs' pixels."""
     small: Image.Image | None = None
     """The image at the size of an overlay."""
 
@@ -54,7 +57,10 @@ def take_in(path: Path, geometry: Geometry, longest_side: int | None) -> Intake:
     except UserError as error:
         return Intake(path, modified, error=str(error))
     small = None if longest_side is None else _small(image, longest_side)
-    return Intake(path, modified, inputs, small=small)
+    digest = hashlib.blake2b(digest_size=8)
+    for one in inputs:
+        digest.update(one.pixels.tobytes())
+    return Intake(path, modified, inputs, content=digest.hexdigest(), small=small)
 
 
 def batches(

@@ -21,10 +21,12 @@ COLUMNS = (
     "width",
     "milliseconds",
     "modified",
+    "content",
     "error",
 )
 """`area` counts the pixels at or above the pixel threshold; the box is that of their largest
-region; `milliseconds` is the scoring alone; `modified` is the file's time in nanoseconds."""
+region; `milliseconds` is the scoring alone; `modified` is the file's time in nanoseconds; `content`
+is a hash of the pixels that the network got."""
 
 ENCODING, ERRORS = "utf-8", "surrogateescape"
 """File names may be any bytes."""
@@ -43,6 +45,7 @@ class PredictionTable:
         """
         self.path = folder / names.PREDICTIONS
         self.done: set[Key] = set()
+        self.contents: dict[str, str] = {}
         self.num_errors = self.num_defects = 0
         if self.path.exists():
             if not resume:
@@ -77,6 +80,7 @@ class PredictionTable:
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self.done.add((row["path"], row["modified"]))
+        self.contents[row["path"]] = row["content"]
         self.num_errors += bool(row["error"])
         self.num_defects += str(row["decision"]) == "1"
 

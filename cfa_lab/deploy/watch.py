@@ -88,7 +88,9 @@ def run(runtime: Runtime, folder: Path, outputs: Outputs, *, settle: float) -> N
             print(f"watching {folder}; table: {table.path}", file=sys.stderr, flush=True)
             arrivals = Arrivals(folder, settle=settle, done=table.done)
             while not stop.is_set():
-                _score_arrived(runtime, arrivals, writer, outputs, stop, patience=PATIENCE * settle)
+                _score_arrived(
+                    runtime, arrivals, table, writer, outputs, stop, patience=PATIENCE * settle
+                )
                 stop.wait(POLL_SECONDS)
     finally:
         for number, handler in before.items():
@@ -101,6 +103,7 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 def _score_arrived(
     runtime: Runtime,
     arrivals: Arrivals,
+    table: PredictionTable,
     writer: Writer,
     outputs: Outputs,
     stop: threading.Event,
@@ -117,6 +120,9 @@ def _score_arrived(
             # whoever writes slowly may pause for longer than files take to settle
             if arrivals.stands_still(path, time.time()) >= patience:
                 writer.put(Result(intake, None, 0.0, intake.error))
+        elif table.contents.get(str(path)) == intake.content:
+            # decoders need not read to the last byte: it was scored before its end was there
+            table.done.add((str(path), intake.modified))
         else:
             writer.put(next(scored_batches(runtime, [[intake]]))[0])
         writer.wait()  # so that the table knows it before the folder is looked at again

@@ -86,6 +86,7 @@ class Writer:
     def _write(self, result: Result) -> None:
         intake, scored, seconds, error = result
         row = row_of({"path": str(intake.path), "modified": intake.modified, "error": error})
+        row |= {"content": intake.content}
         if scored is not None:
             wanted = self._outputs
             found = judge(

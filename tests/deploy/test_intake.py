@@ -26,6 +26,7 @@ def test_inputs_are_those_of_training(images):
     taken = take_in(images[0], STRETCH, None)
     assert np.array_equal(taken.inputs[0].pixels, load_image(images[0], STRETCH).pixels)
     assert taken.small is None
+    assert taken.content != take_in(images[1], STRETCH, None).content
     assert taken.modified == images[0].stat().st_mtime_ns
     tiles = Geometry(resize="tile", height=32, width=32)
     taken = take_in(images[0], tiles, 20)
