@@ -1,5 +1,6 @@
 """What is checked and changed in the arguments before Hydra sees them."""
 
+import os
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -7,7 +8,7 @@ from omegaconf import OmegaConf
 from cfa_lab.config import conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
-from cfa_lab.records.record import read_record
+from cfa_lab.records.record import holds_run, read_record
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
@@ -50,17 +51,47 @@ def resumed(arguments: list[str]) -> list[str]:
     return [*before, *now, f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
 
 
+def release_outside_id(arguments: list[str]) -> str | None:
+    """Take `WANDB_RUN_ID` out of the environment where it cannot be meant for this command.
+
+    It names the folder and the W&B run of one run. Jobs of a multirun must not share one, and where
+    its folder is there already, only the same command goes on in it. Returns what to tell the user;
+    None where nothing was done.
+    """
+    run_id = os.environ.get("WANDB_RUN_ID")
+    if run_id is None:
+        return None
+    given, folder = _given(arguments), Path("outputs") / run_id
+    if MULTIRUN_FLAGS & {*arguments}:
+        reason = "jobs of a multirun do not share an id"
+    elif not run_id or run_id in (".", "..") or {*run_id} & {*r"/\#?%:"}:
+        reason = "it is no id of a run"
+    elif "hydra.run.dir" in given or given.get("resume", "never") not in ("auto", "never"):
+        return None
+    elif folder.exists() and not _goes_on(folder, arguments):
+        reason = f"{folder} holds another run"
+    else:
+        return None
+    del os.environ["WANDB_RUN_ID"]
+    return f"WANDB_RUN_ID={run_id} is not used: {reason}; unset it if it was left in the shell"
+
+
+def _goes_on(folder: Path, arguments: list[str]) -> bool:
+    """Whether a folder holds an unfinished run that this very command began."""
+    saved = folder / names.OVERRIDES
+    if not saved.is_file() or (read_record(folder) or {}).get("status") == "complete":
+        return False
+    before = [str(argument) for argument in OmegaConf.load(saved)]
+    return before == [a for a in arguments if not a.startswith(("-", "resume=", "hydra"))]
+
+
 def refuse_used_folder(arguments: list[str]) -> None:
     """Keep a new run out of a folder that holds one, finished or not."""
     given = _given(arguments)
     folder = given.get("hydra.run.dir", "")
     resuming = given.get("resume", "never") not in ("auto", "never")
-    if folder and not resuming:
-        for name in names.SIGNS:
-            if (Path(folder) / name).exists():
-                raise UserError(
-                    f"{folder} holds a run already; choose another hydra.run.dir or resume it"
-                )
+    if folder and not resuming and holds_run(Path(folder)):
+        raise UserError(f"{folder} holds a run already; choose another hydra.run.dir or resume it")
 
 
 def quoted(value: str | Path) -> str:

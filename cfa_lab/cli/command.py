@@ -18,6 +18,7 @@ from cfa_lab.cli.arguments import (
     as_listing,
     refuse_emptied_groups,
     refuse_used_folder,
+    release_outside_id,
     resumed,
 )
 from cfa_lab.cli.messages import describe, leave, report
@@ -93,6 +94,8 @@ def _dispatch(arguments: list[str]) -> None:
     refuse_emptied_groups(arguments)
     sys.argv[1:] = resumed(arguments)
     refuse_used_folder(sys.argv[1:])
+    if (told := release_outside_id(sys.argv[1:])) is not None:
+        print(f"cfa_lab: {told}", file=sys.stderr)
     # with this set Hydra hands exceptions on instead of printing its own account and exiting
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     ConfigStore.instance().store(name="schema", node=Config)

@@ -15,7 +15,7 @@ from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
 from cfa_lab.records import names
-from cfa_lab.records.record import record_of
+from cfa_lab.records.record import holds_run, record_of
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,22 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
     if config.category == "all":
         raise UserError("category=all stands for many runs; put -m before it")
     with importing():
+        from cfa_lab.run.begin import refuse_other_run
+        from cfa_lab.run.prepare import prepare
         from cfa_lab.run.run import run
         from cfa_lab.run.show import show_result
         from cfa_lab.study.index import RunIndex, dated_root
 
-    result = run(config, folder, on_begin=lambda: save_settings(folder, cfg, hydra_config))
+    prepared = None
+    if holds_run(folder):
+        prepared = prepare(config)
+        refuse_other_run(folder, resume=config.resume, fit_key=prepared.fit_key)
+    result = run(
+        config,
+        folder,
+        prepared=prepared,
+        on_begin=lambda: save_settings(folder, cfg, hydra_config),
+    )
     if (root := dated_root(folder)) is not None:  # a multirun may reuse it
         RunIndex(root).add(record_of(folder)["run_key"], folder)
     show_result(result)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
-from cfa_lab.records.record import write_record
+from cfa_lab.records.record import record_of, write_record
 from cfa_lab.training import checkpoint
 from cfa_lab.training.state import Fit
 
@@ -31,6 +31,18 @@ def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
         checkpoint.remove_state(folder)
         return 0
     return int(position.get("next_step", 0))
+
+
+def refuse_other_run(folder: Path, *, resume: str, fit_key: str) -> None:
+    """Keep a run out of a folder that holds one, whatever named the folder.
+
+    What is unfinished and of the same fit goes on there. Raises UserError otherwise.
+    """
+    if resume not in ("auto", "never"):
+        return  # `first_step` sees to a folder that was named
+    same = checkpoint.state_position(folder).get("fit_key") == fit_key and resume == "auto"
+    if not same or record_of(folder).get("status") == "complete":
+        raise UserError(f"{folder} holds a run already; choose another hydra.run.dir or resume it")
 
 
 def begin(folder: Path, fit: Fit, *, fit_key: str, first_step: int) -> None:

@@ -1,6 +1,8 @@
 """Who is told about a run besides its folder, from its configuration."""
 
+import logging
 import os
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -9,11 +11,29 @@ from tempfile import TemporaryDirectory
 
 from cfa_lab.config import Config
 from cfa_lab.records import names
-from cfa_lab.tracking import Tracker, WandbTracker, comparable, latest_run_id
+from cfa_lab.tracking import (
+    Tracker,
+    WandbTracker,
+    claim_id,
+    comparable,
+    latest_run_id,
+    outside_id,
+)
+
+log = logging.getLogger(__name__)
+
+CLAIMS = "wandb_ids"
+"""The folder beside the features in which ids from outside are remembered."""
 
 
 def make_tracker(config: Config, folder: Path) -> Tracker:
     """The tracker that `tracker.name` asks for; a run that W&B knows from before goes on there."""
+    if config.tracker.name == "none":
+        return Tracker()
+    return _make_tracker(config, folder, latest_run_id(folder) or _own_id(config, folder))
+
+
+def _make_tracker(config: Config, folder: Path, run_id: str | None) -> Tracker:
     values = config.tracker
     if values.name == "none":
         return Tracker()
@@ -29,8 +49,24 @@ def make_tracker(config: Config, folder: Path) -> Tracker:
         mode=values.mode,
         images=values.images,
         model=values.model,
-        resume_id=latest_run_id(folder),
+        resume_id=run_id,
     )
+
+
+def _own_id(config: Config, folder: Path) -> str | None:
+    """The id that was set for this run, or one drawn here where that is another run's already.
+
+    None leaves the choice to the tracker.
+    """
+    run_id = outside_id()
+    register = Path(config.features.folder).expanduser() / CLAIMS
+    if run_id is None or claim_id(run_id, folder, register):
+        return run_id
+    log.warning(
+        "%s=%s was used by another run, so this one gets an id of its own; unset the variable",
+        *("WANDB_RUN_ID", run_id),
+    )
+    return secrets.token_hex(8)
 
 
 def multirun_name(folder: Path) -> str | None:
@@ -56,7 +92,7 @@ def shown_to_sweep(config: Config, folder: Path) -> Generator[None]:
             with (
                 TemporaryDirectory() as place,
                 suppress(Exception),  # the mistake itself is what the user has to read
-                make_tracker(config, Path(place)),
+                _make_tracker(config, Path(place), outside_id()),
             ):
                 raise error
         raise

@@ -277,3 +277,21 @@ def test_the_built_wheel_holds_the_configuration_and_runs_without_the_checkout(t
         env=os.environ | {"PYTHONPATH": str(site)},
     )
     assert where.stdout.startswith(str(site))
+
+
+def test_a_folder_that_holds_a_run_is_never_written_over_whatever_names_it(tmp_path, tiny_root):
+    """By an id left in the shell, and by a folder whose name has to be resolved first."""
+    settings = [*TINY_RUN, f"dataset.root={tiny_root}", "evaluation.cases=0"]
+    left = {"WANDB_RUN_ID": "left0ver"}
+    first = cfa_lab(*settings, cwd=tmp_path, **left)
+    assert first.returncode == 0, first.stderr
+    record = tmp_path / "outputs/left0ver/metrics.json"
+    before = record.read_bytes()
+    second = cfa_lab(*settings, "seed=5", cwd=tmp_path, **left)
+    assert second.returncode == 0, second.stderr
+    assert "cfa_lab: WANDB_RUN_ID=left0ver is not used" in second.stderr
+    named = "hydra.run.dir=outputs/${oc.env:WANDB_RUN_ID}"
+    third = cfa_lab(*settings, "seed=5", named, cwd=tmp_path, **left)
+    assert_one_line(third, "outputs/left0ver holds a run already")
+    assert record.read_bytes() == before
+    assert len(list((tmp_path / "outputs").rglob("metrics.json"))) == 2
