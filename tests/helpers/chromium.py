@@ -66,10 +66,15 @@ class Browser:
 
     def wait(self, script: str, seconds: float = PATIENCE) -> None:
         """Wait until an expression is true."""
+        happened = self.happens(script, seconds)
+        assert happened, f"in vain: {script}; console: {self.console}"
+
+    def happens(self, script: str, seconds: float) -> bool:
+        """Whether an expression becomes true in that time."""
         end = time.monotonic() + seconds
-        while not self.do(f"Boolean({script})"):
-            assert time.monotonic() < end, f"in vain: {script}; console: {self.console}"
+        while not (true := self.do(f"Boolean({script})")) and time.monotonic() < end:
             time.sleep(0.1)
+        return true
 
     def click(self, selector: str, x: float = 0.5, y: float = 0.5) -> None:
         """Click in an element, at shares of its width and height."""

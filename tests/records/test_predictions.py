@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfa_lab.records.predictions import write_predictions
+from cfa_lab.errors import UserError
+from cfa_lab.records.predictions import read_predictions, write_predictions
 
 GOOD = {"path": "test/good/1.png", "label": 0, "defect": "good", "score": 0.1, "decision": None}
 CUT = {"path": "test/cut/0.png", "label": 1, "defect": "cut", "score": 0.75, "decision": 1}
@@ -34,3 +35,19 @@ def test_predictions_are_written_completely_or_not_at_all(tmp_path: Path):
         write_predictions(tmp_path, [CUT, {**GOOD, "score": None}])
     assert path.read_text() == "path,label,defect,score,decision\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path: Path):
+    assert read_predictions(tmp_path) == []
+    third = np.float32(1) / np.float32(3)
+    write_predictions(tmp_path, [GOOD, CUT | {"score": third}])
+    assert read_predictions(tmp_path) == [CUT | {"score": float(third)}, GOOD]
+
+
+@pytest.mark.parametrize(
+    "content", [b"path,score\na,1\n", b"\xff\xfe", b"path,label,defect,score,decision\na,b"]
+)
+def test_damaged_predictions_are_told(tmp_path: Path, content: bytes):
+    (tmp_path / "predictions.csv").write_bytes(content)
+    with pytest.raises(UserError, match="no table of a run's predictions"):
+        read_predictions(tmp_path)

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
-from cfa_lab.data.images import load_image
+from cfa_lab.data.images import load_image, read_image
+from cfa_lab.data.inputs import inputs_of
 from cfa_lab.deploy.runtime_torch import load_run
 from cfa_lab.deploy.view import bank as module
 from cfa_lab.deploy.view.bank import Bank
+from cfa_lab.deploy.view.patches import patch_box
 from cfa_lab.errors import UserError
 from cfa_lab.run.recorded import recorded_table
 from cfa_lab.run.run import run
@@ -80,6 +82,31 @@ def test_a_training_image_that_is_gone_is_named(coreset):
     gone = replace(table, root=table.root / "gone")
     with pytest.raises(UserError, match=r"cannot read image .*gone"):
         Bank(runtime, {"kind": "coreset"}, gone).training_patches([0])
+
+
+def test_in_tiled_images_the_tile_is_found_too(tiny_config, tmp_path):
+    """Against the patches of all tiles of all training images."""
+    sizes = [f"image.{name}=32" for name in ("height", "width")]
+    run(tiny_config("image.resize=tile", "image.overlap=0", *sizes), tmp_path / "run")
+    runtime, table = load_run(tmp_path / "run"), recorded_table(tmp_path / "run")
+    bank = Bank(runtime, {"kind": "coreset"}, table)
+    patches, tiles, rows, columns = [], [], 0, 0
+    for sample in table.train:
+        path = table.absolute(sample.path)
+        tiles = inputs_of(read_image(path), runtime.description.image)
+        assert len(tiles) == 4
+        for placement, (rows, columns), phi in runtime.describe(tiles):
+            assert len(phi) == rows * columns
+            patches += [(path, placement, divmod(i, columns), f) for i, f in enumerate(phi)]
+    features = torch.stack([feature for *_, feature in patches])
+    entry, grid = len(bank) - 1, (rows, columns)
+    (found,) = bank.training_patches([entry])
+    distances = (features - runtime.detector.bank[entry]).norm(dim=1)
+    path, placement, position, _ = patches[int(distances.argmin())]
+    assert (found.path, found.position) == (path, position)
+    assert found.box == patch_box(placement, (32, 32), grid, position)
+    first = patch_box(tiles[0].placement, (32, 32), grid, (0, 1))
+    assert {one.box for one in bank.patches_at((0, 1), grid, 2)} == {first}
 
 
 @pytest.mark.parametrize(
