@@ -31,8 +31,8 @@ class TrainingPatch:
     path: Path
     position: tuple[int, int]
     box: Box | None
-    distance: float | None = None
-    """To the entry it was found for."""
+    distance: float = 0.0
+    """To the entry it was found for; 0 for the entry itself, described again."""
 
 
 class Bank:
@@ -129,7 +129,8 @@ class Bank:
             for i in (distances < nearest).nonzero().ravel().tolist():
                 position = divmod(int(places[i]), grid[1])
                 box = patch_box(placement, input_size, grid, position)
-                found[entries[i]] = TrainingPatch(path, position, box, float(distances[i]))
+                away = float(distances[i]) if distances[i] > enough[i] else 0.0
+                found[entries[i]] = TrainingPatch(path, position, box, away)
             nearest = torch.minimum(nearest, distances)
             if self.closed or bool((nearest <= enough).all()):
                 break

@@ -35,6 +35,7 @@ HEADERS = {
         "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
         "frame-ancestors 'none'"
     ),
+    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -82,11 +83,13 @@ class Guard:
         if [host.lower() for host in values.get("host", [])] not in [[h] for h in self._hosts]:
             return Refusal(403, f"this page answers as {' or '.join(sorted(self._hosts))} only")
         origins = {f"http://{host}" for host in self._hosts}
-        if any(origin.lower() not in origins for origin in values.get("origin", [])) or any(
-            site not in ("same-origin", "none") for site in values.get("sec-fetch-site", [])
-        ):
-            return Refusal(403, "requests from other pages are not answered")
         method, path = scope["method"], scope["path"]
+        foreign = any(origin.lower() not in origins for origin in values.get("origin", []))
+        sites = values.get("sec-fetch-site", [])
+        if any(site not in ("same-origin", "none") for site in sites):
+            foreign |= not (method == "GET" and path == "/" and _is_opened(values))
+        if foreign:
+            return Refusal(403, "requests from other pages are not answered")
         if ".." in path.split("/"):
             return Refusal(404, "nothing is here")
         if method in ("GET", "HEAD"):
@@ -143,6 +146,12 @@ def _headers(scope: Message) -> dict[str, list[str]]:
     for name, value in scope["headers"]:
         values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
     return values
+
+
+def _is_opened(values: dict[str, list[str]]) -> bool:
+    """Whether somebody follows a link to the page, as from a terminal in the browser."""
+    kind = [values.get(f"sec-fetch-{name}") for name in ("mode", "dest")]
+    return kind == [["navigate"], ["document"]]
 
 
 async def _whole(receive: Receive, most: int) -> bytes | None:

@@ -80,7 +80,7 @@ class Page:
                 scale=1,
             )
         self.said = gr.Textbox(
-            viewer.why_no_images or "Choose an image of the run, or upload one.",
+            viewer.why_no_images or texts.CHOOSE,
             show_label=False,
             container=False,
             interactive=False,
@@ -202,8 +202,8 @@ class Page:
         examined = session.examined
         patch = None if examined is None else examined.patch_at(*self._point(examined, event))
         if examined is None or patch is None:
-            said = "nothing was scored there; click within the image"
-            yield session, said, *([gr.skip()] * (len(self.pictures) + 2))
+            said = texts.CHOOSE if examined is None else texts.NOT_SCORED
+            yield gr.skip(), said, *([gr.skip()] * (len(self.pictures) + 2))
             return
         session = replace(session, patch=patch)
         text = texts.patch(examined, patch, self._viewer.bank)

@@ -7,6 +7,8 @@ from cfa_lab.deploy.view.tally import TestScores, tally_pixels
 from cfa_lab.deploy.view.viewer import Viewer
 from cfa_lab.training.description import ModelDescription
 
+CHOOSE = "Choose an image of the run, or upload one."
+NOT_SCORED = "Nothing was scored there; click within what the map shows."
 NO_PATCH = "Click on a picture to see what its patch there is compared with."
 
 

@@ -115,10 +115,11 @@ class Viewer:
         sources = dict(zip(entries, self.bank.training_patches(entries), strict=False))
         for number, entry in enumerate(patch.entries, 1):
             if (one := sources.get(entry)) is not None:
-                found += self._picture(one, f"neighbour {number}, {one.distance:.3g} away:")
+                away = f", {one.distance:.4g} away" if one.distance else ""
+                found += self._picture(one, f"neighbour {number}{away}")
             elif (position := self.bank.position(entry, examined.grid)) is not None:
                 for one in self.bank.patches_at(position, examined.grid, AT_A_POSITION):
-                    found += self._picture(one, f"neighbour {number}, in its average:")
+                    found += self._picture(one, f"neighbour {number}, in its average")
         return found
 
     def _real(self, examined: Examined, patch: Patch) -> list[int]:
@@ -129,7 +130,9 @@ class Viewer:
         if patch.box is None or self.table is None:  # padding shows nothing
             return []
         name = patch.path.relative_to(self.table.root).as_posix()
-        return [(draw_patch(_decoded(patch.path), patch.box), f"{told} {name}")]
+        row, column = patch.position
+        caption = f"{told}: {name}, row {row}, column {column}"
+        return [(draw_patch(_decoded(patch.path), patch.box), caption)]
 
 
 @lru_cache(maxsize=4)

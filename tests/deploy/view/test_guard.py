@@ -111,6 +111,17 @@ def test_the_pages_own_requests_are_answered(ask):
     assert ask("/", headers=[("sec-fetch-site", "none")])[0] == 200
 
 
+def test_a_link_to_the_page_may_be_followed_but_nothing_of_it_be_taken(ask):
+    link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]
+    followed = [*link, ("sec-fetch-dest", "document")]
+    assert ask("/", headers=followed)[0] == 200
+    assert ask("/", headers=[*link, ("sec-fetch-dest", "iframe")])[0] == 403
+    assert ask("/", headers=[*followed, ("origin", "http://evil.example")])[0] == 403
+    assert ask("/", host="evil.example", headers=followed)[0] == 403
+    assert ask("/config", headers=followed)[0] == 403
+    assert ask(f"{API}/queue/join", "POST", b"{}", followed)[0] == 403
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from helpers.viewing import Serving, view
 
+from cfa_lab.deploy.view import texts
 from cfa_lab.deploy.view.uploads import MAX_BYTES
 
 pytest.importorskip("gradio", reason="needs the extra `view`")
@@ -196,11 +197,16 @@ def test_a_clicked_patch_tells_its_neighbours(client, viewer):
     assert found["said"].startswith(SPOT)
 
 
+def test_a_click_where_no_image_is_says_so(client):
+    found = client.call("heat", "select", event_data={"index": [1, 2], "value": None})
+    assert found == {"said": texts.CHOOSE}
+
+
 @pytest.mark.parametrize("index", [[9999, 5], [-5, 5]])
 def test_a_click_beyond_the_image_says_so(client, index):
     client.call("chosen", "input", SPOT)
     found = client.call("heat", "select", event_data={"index": index, "value": None})
-    assert found["said"] == "nothing was scored there; click within the image"
+    assert found["said"] == texts.NOT_SCORED
 
 
 def upload(client: Client, name: str, content: bytes) -> Any:

@@ -45,8 +45,10 @@ def test_averages_show_training_images_at_their_position_others_the_nearest_patc
         assert not viewer.needs_search(examined, patch)
         assert len(found) == 1 + sum(shown[e < num_positions] for e in patch.entries)
         _, caption = found[1]
-        said = "in its average" if wanted else "away"
-        assert caption.startswith("neighbour 1, ") and f"{said}: square/train/good/" in caption
+        said = "neighbour 1, in its average" if wanted else "neighbour 1"
+        assert caption.startswith(f"{said}: square/train/good/")
+        row, column = divmod(patch.entries[0], examined.grid[1])
+        assert not wanted or caption.endswith(f", row {row}, column {column}")
         assert all(picture.dtype == np.uint8 for picture, _ in found)
 
 
