@@ -52,10 +52,12 @@ class TorchRuntime:
         features = "bf16 products" if self.extractor.rounds else "float32"
         return f"torch {torch.__version__} on {device}, backbone {features}, scores float32"
 
+    def score(self, images: Sequence[Sequence[LoadedImage]]) -> list[Scored]:
+        return self.score_seen(images, None)
+
     @torch.no_grad()
-    def score(
-        self, images: Sequence[Sequence[LoadedImage]], see: See | None = None
-    ) -> list[Scored]:
+    def score_seen(self, images: Sequence[Sequence[LoadedImage]], see: See | None) -> list[Scored]:
+        """Score images likewise, and tell `see` of their inputs, in order."""
         with self._lock:
             scores = self._patch_scores([one for inputs in images for one in inputs], see)
             found: list[Scored] = []

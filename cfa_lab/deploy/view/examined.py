@@ -98,7 +98,7 @@ def examine(
         entries, squared = (part.cpu().numpy() for part in found)
         seen.append(SeenInput(placement, grid, entries, np.sqrt(squared)))
 
-    (scored,) = runtime.score([inputs_of(image, geometry)], see)
+    (scored,) = runtime.score_seen([inputs_of(image, geometry)], see)
     return Examined(
         name=name,
         image=np.asarray(image),
