@@ -1,6 +1,7 @@
 """What is checked and changed in the arguments before Hydra sees them."""
 
 import os
+import re
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -96,10 +97,28 @@ def refuse_used_folder(arguments: list[str]) -> None:
 
 def quoted(value: str | Path) -> str:
     """A value that Hydra's grammar takes literally."""
-    return "'" + str(value).replace("'", r"\'") + "'"
+    # Backslashes before a quote, and only those, have to be doubled.
+    text = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (r"\'" if m[2] else ""), str(value))
+    return f"'{text}'"
+
+
+def overrides_first(arguments: list[str]) -> list[str]:
+    """The same arguments without flags between settings, which Hydra's parser does not take."""
+    settings = [a for a in arguments if not a.startswith("-") and ("=" in a or "~" in a)]
+    others = [a for a in arguments if a not in settings]
+    if arguments[: len(others)] == others:
+        return arguments
+    return [*settings, *others]
+
+
+def without_plus(arguments: list[str]) -> list[str]:
+    """`+group=option` of groups that have an option already, if only null, as `group=option`."""
+    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+    pattern = re.compile(r"\+{1,2}(\w+)(?==)")
+    return [a[m.start(1) :] if (m := pattern.match(a)) and m[1] in groups else a for a in arguments]
 
 
 def _given(arguments: list[str]) -> dict[str, str]:
     """Keys and unquoted values of the command line; the last of equal keys counts."""
-    parts = (argument.partition("=") for argument in arguments)
+    parts = (argument.partition("=") for argument in arguments if "=" in argument)
     return {key: value.strip("'\"") for key, _, value in parts}

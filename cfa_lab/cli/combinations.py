@@ -10,6 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from cfa_lab.cli.literal import as_typed
 from cfa_lab.errors import UserError
 
 CASES = "hydra.sweeper.cases"
@@ -45,7 +46,8 @@ def combine(
 def _choices(overrides: Sequence[str], loader: ConfigLoader) -> Choices:
     """The values of each key; the last of equal keys counts."""
     choices: Choices = {}
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)):
+    typed = as_typed(overrides, commas="several")
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(typed):
         key = override.get_key_element()
         if not override.is_sweep_override():
             choices[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]

@@ -5,6 +5,7 @@ import importlib
 import os
 import signal
 import sys
+from importlib.metadata import version
 from typing import NoReturn
 
 import hydra
@@ -16,11 +17,14 @@ from cfa_lab.cli import task
 from cfa_lab.cli.arguments import (
     MULTIRUN_FLAGS,
     as_listing,
+    overrides_first,
     refuse_emptied_groups,
     refuse_used_folder,
     release_outside_id,
     resumed,
+    without_plus,
 )
+from cfa_lab.cli.literal import as_typed
 from cfa_lab.cli.messages import describe, leave, report
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config, conf_dir
@@ -77,6 +81,9 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _dispatch(arguments: list[str]) -> None:
     first = arguments[0] if arguments else ""
+    if first == "--version":
+        print(f"cfa_lab {version('cfa-lab')} (Hydra {hydra.__version__})")
+        return
     if first == PLAN:
         arguments, first = as_listing(arguments[1:]), ""
     if first in SUBCOMMANDS:
@@ -91,6 +98,8 @@ def _dispatch(arguments: list[str]) -> None:
             f"sub-commands: {', '.join((PLAN, *SUBCOMMANDS, *CONFIGURED))}; "
             "see python -m cfa_lab --help"
         )
+    commas = "several" if MULTIRUN_FLAGS & {*arguments} else "ambiguous"
+    arguments = overrides_first(as_typed(without_plus(arguments), commas=commas))
     refuse_emptied_groups(arguments)
     sys.argv[1:] = resumed(arguments)
     refuse_used_folder(sys.argv[1:])
@@ -104,6 +113,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 def compose(overrides: list[str]) -> Config:
     """The checked configuration of a run with these settings, which is not started."""
+    overrides = as_typed(without_plus(overrides), commas="alone")
     refuse_emptied_groups(overrides)
     ConfigStore.instance().store(name="schema", node=Config)
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):

@@ -1,7 +1,6 @@
 """From the command line of a multirun to its jobs, each with its checked configuration."""
 
 import copy
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from cfa_lab.cli.arguments import quoted
+from cfa_lab.cli.literal import literal
 from cfa_lab.cli.schema import dotted_keys, to_config
 from cfa_lab.config import Config
 
@@ -74,8 +74,7 @@ def _found_categories(config: Config) -> list[str]:
     """Every category of the job's data set, as values of the command line."""
     from cfa_lab.run.prepare import find_categories
 
-    plain = re.compile(r"[A-Za-z][\w.-]*")
-    return [c if plain.fullmatch(c) else quoted(c) for c in find_categories(config)]
+    return [literal(category) for category in find_categories(config)]
 
 
 def task_part(composed: DictConfig) -> DictConfig:

@@ -33,7 +33,7 @@ def main(arguments: list[str], compose: Compose) -> None:
     parser.add_argument("--unpack", type=Path, metavar="ARCHIVE", help="check and unpack it")
     parser.add_argument("--to", type=Path, help="new folder to unpack into")
     parser.add_argument("--sources", action="store_true", help="where data sets are, and licences")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # --names may follow the settings
     if options.sources:
         _show_sources()
     elif options.unpack is not None:

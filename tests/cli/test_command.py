@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,17 @@ def test_a_folder_that_holds_a_run_is_never_written_over_whatever_names_it(tmp_p
     assert_one_line(third, "outputs/left0ver holds a run already")
     assert record.read_bytes() == before
     assert len(list((tmp_path / "outputs").rglob("metrics.json"))) == 2
+
+
+def test_the_version_is_ours(tmp_path):
+    done = cfa_lab("--version", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith(f"cfa_lab {version('cfa-lab')} ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--cfg", "job", "-p", "trainer"], ["seed=1", "--cfg", "job", "-p", "trainer", "category=x"]],
+)
+def test_a_part_of_the_configuration_is_shown_wherever_its_flag_stands(tmp_path, arguments):
+    done = cfa_lab(*arguments, cwd=tmp_path)
+    assert done.returncode == 0 and "precision: fast" in done.stdout, done.stderr
