@@ -11,11 +11,16 @@ PACKAGES = (
     "torch",
     "torchvision",
     "timm",
+    "torchmetrics",
+    "numba",
     "numpy",
     "scipy",
+    "pandas",
     "pillow",
     "scikit-learn",
     "hydra-core",
+    "omegaconf",
+    "wandb",
 )
 
 

@@ -9,6 +9,8 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import wandb
 
 _FORBIDDEN_IN_PROJECT = r"/\#?%:"
+MOST_OF_NAME, MOST_OF_TAG = 128, 64
+"""Characters that W&B takes in an artifact's name, and in a tag."""
 
 log = logging.getLogger(__name__)
 
@@ -83,14 +87,15 @@ class WandbTracker(Tracker):
             "init_timeout": init_timeout,
             "finish_timeout": finish_timeout,
         }
+        legal = legal_tags(tags)
         self._arguments: dict[str, Any] = {
-            "config": config,
+            "config": config if legal == [*tags] else config | {"tags": [*tags]},
             "project": project,
             "entity": entity,
             "group": group,
             "job_type": job_type,
             "name": name,
-            "tags": tags,
+            "tags": legal,
         }
         self._wandb = import_wandb()
         self._run: wandb.Run | None = None
@@ -153,24 +158,55 @@ class WandbTracker(Tracker):
                 log.warning("W&B was lost, the run goes on without it: %s", one_line(reason))
 
     def _report(self, outcome: Outcome) -> None:
+        """Each part for itself: what W&B refuses of one is no reason to keep the others from it."""
         assert self._run
-        numbers = {**outcome.metrics, **outcome.diagnostics, **outcome.timing}
-        self._run.summary.update(_defined(numbers))
-        self._run.log({"predictions": predictions_table(self._wandb, outcome.predictions)})
+        log_to, numbers = self._run.log, outcome.metrics | outcome.diagnostics | outcome.timing
+        self._part("numbers", self._run.summary.update, lambda: _defined(numbers))
+        tables = {"predictions": partial(predictions_table, self._wandb, outcome.predictions)}
         if self.images and outcome.panels:
-            self._run.log({"panels": panels_table(self._wandb, outcome.panels)})
-        for name, curve in outcome.curves.items():
-            self._run.log({name: curve_chart(self._wandb, curve)})
+            tables["panels"] = partial(panels_table, self._wandb, outcome.panels)
+        charts = {name: partial(curve_chart, self._wandb, c) for name, c in outcome.curves.items()}
+        for name, make in (tables | charts).items():
+            self._part(name, log_to, lambda name=name, make=make: {name: make()})
         if self.model and outcome.model:
-            self._run.log_artifact(self._detector(outcome))
+            self._part("model", self._run.log_artifact, partial(self._detector, outcome))
+
+    def _part(self, what: str, tell: Callable[[Any], object], make: Callable[[], object]) -> None:
+        try:
+            tell(make())
+        except ValueError as reason:  # an argument that wandb refuses; other errors lose it
+            log.warning("W&B refuses the %s, which the folder has: %s", what, one_line(reason))
 
     def _detector(self, outcome: Outcome) -> "wandb.Artifact":
         """The fitted detector; its files stay where they are and are neither copied nor cached."""
-        name = re.sub(r"[^\w.-]", "-", str(self._arguments["name"]))
+        name = legal_name(str(self._arguments["name"]))
         artifact = self._wandb.Artifact(name, type="model", metadata=_defined(outcome.metrics))
         for path in outcome.model:
             artifact.add_file(str(path), policy="immutable", skip_cache=True)
         return artifact
+
+
+def legal_name(name: str) -> str:
+    """A name that W&B takes for an artifact: ASCII letters, digits, `_.-`, at most 128 of them.
+
+    Of other letters, and of what is too long, something is lost: such a name ends with a hash of
+    the real one, so that no two become one.
+    """
+    legal = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+    if name.isascii() and len(name) <= MOST_OF_NAME:
+        return legal
+    return _marked(legal, name, MOST_OF_NAME)
+
+
+def legal_tags(tags: Sequence[str]) -> list[str]:
+    """Tags as W&B takes them: none empty, each once, of at most 64 characters."""
+    short = (tag if len(tag) <= MOST_OF_TAG else _marked(tag, tag, MOST_OF_TAG) for tag in tags)
+    return list(dict.fromkeys(tag for tag in short if tag))
+
+
+def _marked(text: str, real: str, most: int) -> str:
+    mark = sha256(real.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{text[: most - 9]}-{mark}"
 
 
 def latest_run_id(folder: Path) -> str | None:

@@ -90,7 +90,7 @@ def open_run(
         log.warning("W&B did not open a run, so it is kept offline: %s", one_line(reason))
         shut_down(wandb)  # it goes on trying, and holds the id
         run = init("offline")
-    except wandb.errors.UsageError as reason:
+    except (wandb.errors.UsageError, ValueError) as reason:  # pydantic's errors are ValueErrors
         raise UserError(f"W&B refuses the run: {one_line(reason)}") from None
     if run.offline:
         log.info("W&B is offline; `python -m cfa_lab sync %s` uploads the run", folder)

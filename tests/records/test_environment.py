@@ -25,3 +25,9 @@ def test_a_package_that_is_missing_has_no_version(monkeypatch):
         "torch": version("torch"),
         "no-such-package": None,
     }
+
+
+def test_every_package_that_decides_numbers_or_settings_is_named():
+    packages = environment("cpu", 1)["packages"]
+    for name in ("numba", "omegaconf", "wandb", "pandas", "torchmetrics", "hydra-core", "torch"):
+        assert packages[name], name

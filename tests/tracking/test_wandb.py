@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from cfa_lab.errors import UserError
 from cfa_lab.tracking import Curve, WandbTracker, latest_run_id
+from cfa_lab.tracking.wandb import legal_name
 from cfa_lab.tracking.wandb_tables import points_along
 
 pytestmark = pytest.mark.usefixtures("pristine_wandb")
@@ -301,6 +303,52 @@ def test_impossible_arguments_are_refused_before_anything_starts(tmp_path, chang
     with pytest.raises(UserError, match=complaint):
         tracker(tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_letter_outside_ascii_loses_no_model(server, tmp_path, outcome):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with tracker(tmp_path, name="resnet18-Größe-s0") as run:
+        run.finish(replace(outcome, model=[tmp_path / "model.safetensors"]))
+    assert legal_name("resnet18-Größe-s0") in server.runs[run.run_id].artifacts
+    assert server.stored["model.safetensors"] == b"weights"
+
+
+def test_names_are_made_legal_and_never_become_one():
+    names = [
+        "resnet18-bottle-s0",
+        "resnet18-Größe-s0",
+        "resnet18-Grüße-s0",
+        "a/b",
+        "a b",
+        "x" * 200,
+    ]
+    legal = [legal_name(name) for name in names]
+    assert legal[0] == names[0] and len({*legal}) == len(names)
+    assert all(len(name) <= 128 and re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in legal)
+
+
+def test_tags_are_made_legal_and_the_real_ones_stay_in_the_config(tmp_path, outcome):
+    tags = ["toy", "", "toy", "x" * 65, "x" * 66, "y" * 64]
+    with tracker(tmp_path, tags=tags) as run:
+        assert run._run
+        kept = run._run.tags
+        assert kept and {"toy", "y" * 64} < {*kept} and len(kept) == 4
+        assert all(1 <= len(tag) <= 64 for tag in kept)
+        assert run._run.config["tags"] == tags
+        run.finish(outcome)
+
+
+def test_a_part_that_wandb_refuses_keeps_no_other_from_it(tmp_path, outcome, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise ValueError("no such table\nand more")
+
+    monkeypatch.setattr("cfa_lab.tracking.wandb.predictions_table", refuse)
+    with tracker(tmp_path) as run:
+        assert run._run
+        run.finish(outcome)
+        assert run._run.summary["test/image_auroc"] is not None
+    warnings = [message for message in our_messages(caplog) if "sync" not in message]
+    assert warnings == ["W&B refuses the predictions, which the folder has: no such table"]
 
 
 def test_an_argument_that_wandb_refuses_is_a_user_error(tmp_path):
