@@ -160,7 +160,8 @@ class WandbTracker(Tracker):
     def _report(self, outcome: Outcome) -> None:
         """Each part for itself: what W&B refuses of one is no reason to keep the others from it."""
         assert self._run
-        log_to, numbers = self._run.log, outcome.metrics | outcome.diagnostics | outcome.timing
+        log_to = self._run.log
+        numbers = {**outcome.metrics, **outcome.diagnostics, **outcome.timing}
         self._part("numbers", self._run.summary.update, lambda: _defined(numbers))
         tables = {"predictions": partial(predictions_table, self._wandb, outcome.predictions)}
         if self.images and outcome.panels:
