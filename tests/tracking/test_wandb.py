@@ -319,7 +319,6 @@ def test_names_are_made_legal_and_never_become_one():
         "resnet18-Größe-s0",
         "resnet18-Grüße-s0",
         "a/b",
-        "a b",
         "x" * 200,
     ]
     legal = [legal_name(name) for name in names]
