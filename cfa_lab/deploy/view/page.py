@@ -1,6 +1,5 @@
 """The page itself, in Gradio: what is shown, and what happens when something is clicked."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,16 @@ TIDY_SECONDS, KEEP_SECONDS = 60, 900
 """How often pictures are looked through, and for how long one that was shown is kept."""
 CSS = "#behind .caption-label { white-space: normal; max-width: 95%; }"
 """Captions are names of files, which tell little when they are cut."""
-CALL: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+CALL: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "minimal",
+    # one after another, or a slow call would write back a session without what a quick one changed
+    "concurrency_id": "session",
+    "concurrency_limit": 1,
+}
 QUIET: dict[str, Any] = CALL | {"show_progress": "hidden"}
+SEARCH: dict[str, Any] = QUIET | {"concurrency_id": "search"}
+ALWAYS_LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 
 
 @dataclass(frozen=True)
@@ -118,21 +125,24 @@ class Page:
             interactive=False,
             elem_id="behind",
         )
+        self._wire(upload, sliders)
+
+    def _wire(self, upload: gr.UploadButton, sliders: tuple[gr.Slider, gr.Slider]) -> None:
         clicked = [self.session, self.said, *self.pictures, self.patch, self.behind]
-        clicks: Any = [
-            picture.select(self._click, self.session, clicked, trigger_mode="always_last", **QUIET)
-            for picture in self.pictures
-        ]
-        # a search for the neighbours of another image's patch must not be shown with the next one
+        searches: list[Any] = []
+        for picture in self.pictures:
+            click = picture.select(self._click, self.session, clicked, **QUIET, **ALWAYS_LAST)
+            # by itself, since it may take long, and cut off when another image is opened
+            search = click.then(self._search, self.session, [self.said, self.behind], **SEARCH)
+            searches += [click, search]
         shown = [self.session, self.said, self.findings, *self.pictures, self.patch, self.behind]
-        self.chosen.input(self._choose, [self.session, self.chosen], shown, cancels=clicks, **CALL)
-        upload.upload(
-            self._upload, [self.session, upload], [self.chosen, *shown], cancels=clicks, **CALL
-        )
+        choice = [self.session, self.chosen]
+        self.chosen.input(self._choose, choice, shown, cancels=searches, **CALL)
+        given = [self.session, upload]
+        upload.upload(self._upload, given, [self.chosen, *shown], cancels=searches, **CALL)
         moved = [self.session, self.counts, self.findings, *self.pictures]
         for move, slider in zip((self._move_image, self._move_pixel), sliders, strict=True):
-            inputs = [self.session, slider]
-            slider.change(move, inputs, moved, trigger_mode="always_last", **QUIET)
+            slider.change(move, [self.session, slider], moved, **QUIET, **ALWAYS_LAST)
 
     def _slider(self, kind: str, own: float | None) -> gr.Slider:
         high, step = self._viewer.slider(own)
@@ -197,27 +207,32 @@ class Page:
         )
         return tuple(getattr(drawn, name) for name in PICTURES)
 
-    def _click(self, session: Session, event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
-        """Tell a patch's neighbours at once, and show what stands behind them when it is found."""
+    def _click(self, session: Session, event: gr.SelectData) -> tuple[Any, ...]:
+        """Tell the neighbours of the patch that was clicked."""
         examined = session.examined
         patch = None if examined is None else examined.patch_at(*self._point(examined, event))
         if examined is None or patch is None:
             said = texts.CHOOSE if examined is None else texts.NOT_SCORED
-            yield gr.skip(), said, *([gr.skip()] * (len(self.pictures) + 2))
-            return
+            session = replace(session, patch=None)
+            return session, said, *([gr.skip()] * (len(self.pictures) + 2))
         session = replace(session, patch=patch)
-        text = texts.patch(examined, patch, self._viewer.bank)
         searching = self._viewer.needs_search(examined, patch)
         said = texts.searching(self._viewer) if searching else texts.opened(examined)
-        yield session, said, *self._drawn(session), text, []
+        text = texts.patch(examined, patch, self._viewer.bank)
+        return session, said, *self._drawn(session), text, []
+
+    def _search(self, session: Session) -> tuple[Any, ...]:
+        """Show what stands behind the neighbours of the patch that was clicked."""
+        examined, patch = session.examined, session.patch
+        if examined is None or patch is None:
+            return gr.skip(), gr.skip()
         try:
             said, behind = texts.opened(examined), self._viewer.behind(examined, patch)
         except UserError as error:
-            said, behind = f"no training patches: {error}", []
+            return f"no training patches: {error}", []
         if self._viewer.table is None:
             said = f"no training patches: {self._viewer.why_no_images}"
-        # not the session, which may have other thresholds by now
-        yield gr.skip(), said, *([gr.skip()] * (len(self.pictures) + 1)), behind
+        return said, behind
 
     @staticmethod
     def _point(examined: Examined, event: gr.SelectData) -> tuple[float, float]:

@@ -74,6 +74,15 @@ def test_training_images_are_described_once_for_an_entry(coreset, monkeypatch):
     assert bank.training_patches([4, 3]) == first[::-1]
 
 
+def test_a_search_ends_when_the_page_is_closed(coreset, monkeypatch):
+    runtime, table = coreset
+    bank = Bank(runtime, {"kind": "ema"}, table)
+    monkeypatch.setattr(bank, "_entries", runtime.detector.bank + 1)
+    bank.closed = True
+    (patch,) = bank.training_patches([0])
+    assert patch.path == table.absolute(table.train[0].path), "the first image's, and no more"
+
+
 def test_a_training_image_that_is_gone_is_named(coreset):
     from dataclasses import replace
 

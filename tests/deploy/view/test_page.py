@@ -45,52 +45,36 @@ class Client:
         self, name: str, event: str, *values: Any, event_data: Any = None
     ) -> tuple[int, bytes]:
         """Join the queue with the call that a component's event makes; the state comes first."""
-        call = next(one for one in self.calls if [self.ids[name], event] in one["targets"])
+        call = self.found(name, event)
         body = {"data": [None, *values], "fn_index": call["id"], "session_hash": self.session}
         body |= {"event_data": event_data, "trigger_id": self.ids[name]}
         return self.ask(
             "POST", f"{API}/queue/join", json.dumps(body), **{"Content-Type": "application/json"}
         )
 
+    def found(self, name: str, event: str) -> dict[str, Any]:
+        """The call that an event of a component makes; "... then" is what comes after it."""
+        word = event.removesuffix(" then")
+        call = next(one for one in self.calls if [self.ids[name], word] in one["targets"])
+        if word != event:
+            call = next(one for one in self.calls if one["trigger_after"] == call["id"])
+        return call
+
     def call(self, name: str, event: str, *values: Any, event_data: Any = None) -> dict[str, Any]:
-        """Component -> what a call puts there in the end; those it leaves alone are missing."""
+        """Component -> what a call puts there; those it leaves alone are missing."""
         assert self.send(name, event, *values, event_data=event_data)[0] == 200
-        call = next(one for one in self.calls if [self.ids[name], event] in one["targets"])
+        call = self.found(name, event)
         names = {number: name for name, number in self.ids.items()}
-        last: dict[int, Any] = {}
-        found: dict[str, Any] = {}
         _, body = self.ask("GET", f"{API}/queue/data?session_hash={self.session}")
-        for line in body.decode().splitlines():
-            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-            if message.get("msg") not in ("process_generating", "process_completed"):
-                continue
-            assert message["success"], message
-            for number, value in zip(call["outputs"], message["output"]["data"], strict=False):
-                if message["msg"] == "process_generating" and number in last:
-                    value = changed(last[number], value)
-                last[number] = value
-                skipped = isinstance(value, dict) and value.get("__type__") == "update"
-                if number in names and not skipped:
-                    found[names[number]] = value
-        return found
-
-
-def changed(value: Any, steps: Any) -> Any:
-    """A value after the changes by which Gradio tells the next one."""
-    for word, path, new in steps:
-        if not path:
-            value = value + new if word == "append" else new
-            continue
-        place = value
-        for key in path[:-1]:
-            place = place[key]
-        if word == "add" and isinstance(place, list):
-            place.insert(path[-1], new)
-        elif word == "delete":
-            del place[path[-1]]
-        else:
-            place[path[-1]] = place[path[-1]] + new if word == "append" else new
-    return value
+        lines = [line.removeprefix("data:") for line in body.decode().splitlines() if line]
+        (message,) = [one for one in map(json.loads, lines) if one["msg"] == "process_completed"]
+        assert message["success"], message
+        return {
+            names[number]: value
+            for number, value in zip(call["outputs"], message["output"]["data"], strict=True)
+            if number in names
+            if not (isinstance(value, dict) and value.get("__type__") == "update")
+        }
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +162,16 @@ def test_sliders_move_counts_and_findings(client, viewer):
     assert "called normal (FN)" in pixels["findings"], "the other threshold is kept"
 
 
+def test_what_is_moved_while_an_image_is_opened_is_not_forgotten(client):
+    client.send("chosen", "input", SPOT)
+    client.send("pixel_threshold", "change", 0)
+    client.send("image_threshold", "change", 0)
+    _, body = client.ask("GET", f"{API}/queue/data?session_hash={client.session}")
+    assert body.count(b'"process_completed"') == 3
+    findings = client.call("image_threshold", "change", 0)["findings"]
+    assert "called a defect (TP)" in findings and "1920 pixels are at or above 0" in findings
+
+
 def test_windows_do_not_see_each_others_images(client, serving):
     client.call("chosen", "input", SPOT)
     other = Client(serving)
@@ -192,6 +186,8 @@ def test_a_clicked_patch_tells_its_neighbours(client, viewer):
     assert f"Patch at row {row}, column {column} of" in found["patch"]
     for entry, distance in zip(patch.entries, patch.distances, strict=True):
         assert f"| {distance:.6g} | {entry} of {len(viewer.bank)} |" in found["patch"]
+    assert found["behind"] == []
+    found = client.call("overlay", "select then")
     assert found["behind"][0]["caption"] == "the patch that was clicked"
     assert len(found["behind"]) > 1 and "square/train/good/" in found["behind"][1]["caption"]
     assert found["said"].startswith(SPOT)
@@ -206,7 +202,8 @@ def test_a_click_where_no_image_is_says_so(client):
 def test_a_click_beyond_the_image_says_so(client, index):
     client.call("chosen", "input", SPOT)
     found = client.call("heat", "select", event_data={"index": index, "value": None})
-    assert found["said"] == texts.NOT_SCORED
+    assert found == {"said": texts.NOT_SCORED}
+    assert client.call("heat", "select then") == {}
 
 
 def upload(client: Client, name: str, content: bytes) -> Any:
