@@ -59,6 +59,12 @@ def notes_by_name(table: SampleTable) -> list[str]:
             f"no defect image has a mask, so pixel metrics are undefined; looked in "
             f"{table.masks_in} for the stem of each"
         )
+    if table.twins:
+        pairs = [f"{first} = {second}" for first, second in table.twins]
+        lines.append(
+            f"{len(pairs)} training images are stored again, and twins were put on one side of "
+            f"training and validation: {named(pairs)}; delete one of each"
+        )
     if table.left_out:
         shown = [f"{o.num_files} {o.suffix or 'files'} in {o.folder}" for o in table.left_out]
         lines.append(
@@ -66,6 +72,16 @@ def notes_by_name(table: SampleTable) -> list[str]:
             "docs/datasets.md says which folders and suffixes are read"
         )
     return lines
+
+
+def doubt_about_validation(seen: Sequence[str]) -> list[str]:
+    """What a run finds of a division that is the data set's own: validated on what trained."""
+    if not seen:
+        return []
+    return [
+        f"{len(seen)} validation images are training images too, so thresholds are too low: "
+        f"{named(seen)}; delete them from one of the two"
+    ]
 
 
 def doubts_by_content(seen: Sequence[str], num_empty: float, num_inverted: float) -> list[str]:

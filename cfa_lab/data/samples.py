@@ -50,7 +50,8 @@ class SampleTable:
     division is not the data set's own. A mask is defect where its values are above `mask_above`;
     `unused_masks` are mask files that belong to no image, `normal_masks` those of normal images,
     which no run opens; `masks_in` says where masks were looked for, and `left_out` what lies beside
-    the images and is none of all these. `measures` names what the data set's
+    the images and is none of all these. `twins` are training images of the same pixels, each with
+    the first of them, that `hold_out` kept together. `measures` names what the data set's
     authors measure besides: "spro" or "seg_f1"; `saturation` is there for the former, None where
     the data set comes without. Raises `UserError` for a path that leaves the root, is listed twice
     or is no valid text, and for a split or a label that is none.
@@ -67,6 +68,7 @@ class SampleTable:
     normal_masks: tuple[str, ...] = ()
     masks_in: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    twins: tuple[tuple[str, str], ...] = ()
     measures: tuple[str, ...] = ()
     saturation: Mapping[int, Saturation] | None = None
 
@@ -114,17 +116,36 @@ class SampleTable:
             samples=tuple(s for s in self.samples if s.split != "train" or s.path in kept),
         )
 
-    def hold_out(self, fraction: float, seed: int) -> "SampleTable":
+    def hold_out(
+        self, fraction: float, seed: int, content: Mapping[str, str] | None = None
+    ) -> "SampleTable":
         """The same table with a seeded part of the training images moved to the split "validation".
 
         Whole groups move, where samples have one, until the part is at least `fraction` of the
-        images. Raises `UserError` where that leaves no image to train on or none to validate.
+        images; so do images of one `content`, a hash by path, with their groups: a threshold from
+        an image that was trained on would be too low. Raises `UserError` where that leaves no image
+        to train on or none to validate.
         """
         if fraction == 0:
             return self
+        content = content or {}
         groups: dict[str, list[Sample]] = {}
+        place_of: dict[str, str] = {}  # group or content -> the group it is part of
+        twins: list[tuple[str, str]] = []
+        first: dict[str, str] = {}
         for sample in self.train:
-            groups.setdefault(sample.group or sample.path, []).append(sample)
+            name = place_of.get(own := sample.group or sample.path, own)
+            if (same := content.get(sample.path)) is not None:
+                if same in first:
+                    twins.append((first[same], sample.path))
+                first.setdefault(same, sample.path)
+                other = place_of.setdefault(f"content {same}", name)
+                if other != name:  # the two groups become one
+                    groups[other] += groups.pop(name, [])
+                    place_of |= {k: other for k, v in place_of.items() if v == name}
+                    name = other
+            place_of[own] = name
+            groups.setdefault(name, []).append(sample)
         order = sorted(groups)
         random.Random(seed).shuffle(order)
         held: set[str] = set()
@@ -144,6 +165,7 @@ class SampleTable:
             samples=tuple(
                 replace(s, split="validation") if s.path in held else s for s in self.samples
             ),
+            twins=tuple(twins),
         )
 
 

@@ -143,12 +143,21 @@ def _duplicates(samples: Sequence[Sample], facts: dict[str, ImageFacts]) -> Iter
     groups = [group for group in same.values() if len(group) > 1]
     leaks = [g for g in groups if len({s.split == "test" for s in g}) > 1]
     torn = [g for g in groups if len({s.label for s in g}) > 1 and g not in leaks]
-    rest = [g for g in groups if g not in leaks and g not in torn]
+    apart = [
+        g for g in groups if {"train", "validation"} <= {s.split for s in g} and g not in leaks
+    ]
+    rest = [g for g in groups if g not in leaks and g not in torn and g not in apart]
     if leaks:
         yield Finding(
             True,
             f"{len(leaks)} images stand in training and in the test set: {_pairs(leaks)}; "
             "delete them from one of the two",
+        )
+    if apart:
+        yield Finding(
+            True,
+            f"{len(apart)} images stand in training and in validation, so thresholds are too low: "
+            f"{_pairs(apart)}; delete them from one of the two",
         )
     if torn:
         yield Finding(

@@ -1,6 +1,5 @@
 """What the doctor learns of a data set's files by opening each of them once."""
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cfa_lab.data.images import (
     load_mask_channels,
     mask_pages,
 )
+from cfa_lab.data.twins import content_hash
 from cfa_lab.errors import UserError
 
 CLASS_NUMBERS = 32
@@ -71,7 +71,7 @@ def image_facts(path: Path) -> ImageFacts:
         size=(pixels.shape[0], pixels.shape[1]),
         num_frames=frames,
         is_constant=bool((pixels == pixels[:1, :1]).all()),
-        content=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+        content=content_hash(pixels),
     )
 
 

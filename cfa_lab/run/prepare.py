@@ -1,6 +1,7 @@
 """What stands before training: device, samples, extractor, and the key of the run."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,8 @@ import torch
 from cfa_lab.config import Config
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.data.layouts import Options, categories, read_samples
-from cfa_lab.data.samples import SampleTable
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.data.twins import contents
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
 from cfa_lab.features.identity import image_hash
@@ -91,13 +93,18 @@ def read_table(config: Config) -> SampleTable:
     layout, root = made_root(config)
     table = read_samples(layout, root, config.category, layout_options(config))
     table = table.limit_train(values.limit_train, values.subset_seed)
-    return table.hold_out(values.validation_fraction, values.subset_seed)
+    if not values.validation_fraction:
+        return table
+    paths = [sample.path for sample in table.train]
+    found = contents([table.absolute(path) for path in paths], workers=config.features.workers)
+    content = dict(zip(paths, found, strict=True))
+    return table.hold_out(values.validation_fraction, values.subset_seed, content)
 
 
-def seen_in_training(table: SampleTable) -> list[str]:
-    """Test images whose file is, byte for byte, one that was trained on; opens them all."""
+def seen_in_training(table: SampleTable, samples: Iterable[Sample]) -> list[str]:
+    """Those whose file is, byte for byte, one that was trained on; opens them all."""
     known = {image_hash(table.absolute(sample.path)) for sample in table.train}
-    return [s.path for s in table.test if image_hash(table.absolute(s.path)) in known]
+    return [s.path for s in samples if image_hash(table.absolute(s.path)) in known]
 
 
 def made_root(config: Config) -> tuple[str, Path]:

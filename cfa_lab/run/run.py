@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cfa_lab.config import Config
-from cfa_lab.data.doubts import doubts_by_content, doubts_by_name, notes_by_name
+from cfa_lab.data.doubts import (
+    doubt_about_validation,
+    doubts_by_content,
+    doubts_by_name,
+    notes_by_name,
+)
 from cfa_lab.evaluation.evaluate import (
     Evaluation,
     Thresholds,
@@ -90,7 +95,11 @@ def _run(
     log.info(
         "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)
     )
-    for doubt in (*doubts_by_name(table), *notes_by_name(table)):
+    for doubt in (
+        *doubts_by_name(table),
+        *notes_by_name(table),
+        *doubt_about_validation(seen_in_training(table, table.validation)),
+    ):
         log.warning("%s", doubt)
     step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):
@@ -122,7 +131,7 @@ def _run(
         witness = make_witness(config, prepared)
         with timing.measure("evaluation"):
             result = _evaluate(config, prepared, detector, last=True, see=witness and witness.see)
-        seen, outside = seen_in_training(table), result.outside
+        seen, outside = seen_in_training(table, table.test), result.outside
         for doubt in doubts_by_content(
             seen, outside["num_empty_masks"], outside["num_inverted_masks"]
         ):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,28 @@ def test_a_table_of_150000_images_is_built_in_seconds():
 def test_the_data_room_imports_no_torch():
     code = "import sys, cfa_lab.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def validated(made: SampleTable) -> set[str]:
+    return {sample.path for sample in made.validation}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_twins_are_held_out_together_with_their_groups(seed: int):
+    """0 = 5, 5 in one group with 6, 6 = 9: these four are one."""
+    samples = [normal(f"{i}") for i in range(12)]
+    samples[5], samples[6] = replace(samples[5], group="item"), replace(samples[6], group="item")
+    content = {f"{i}": f"{i}" for i in range(12)} | {"5": "0", "9": "6"}
+    held = table(*samples).hold_out(0.3, seed, content)
+    assert held.twins == (("0", "5"), ("6", "9"))
+    together = {"0", "5", "6", "9"}
+    assert validated(held) & together in (set(), together)
+    assert len(validated(held)) >= 4
+
+
+def test_without_twins_content_changes_no_draw():
+    samples = [normal(f"a/{i:02}") for i in range(40)]
+    content = {sample.path: f"hash of {sample.path}" for sample in samples}
+    for seed in range(5):
+        plain = table(*samples).hold_out(0.25, seed)
+        assert table(*samples).hold_out(0.25, seed, content) == plain and not plain.twins
