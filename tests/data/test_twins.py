@@ -17,12 +17,12 @@ def write(root: Path, suffix: str) -> None:
     rng = np.random.default_rng(0)
     for place in ("train/good", "test/good", "test/dent"):
         (root / "part" / place).mkdir(parents=True)
-    for i in range(8):
-        picture = Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8))
+    pictures = [Image.fromarray(p) for p in rng.integers(0, 255, (9, 16, 16, 3), np.uint8)]
+    for i, picture in enumerate(pictures[:8]):
         picture.save(root / f"part/train/good/{i}.png")
         picture.save(root / f"part/train/good/{i}_again{suffix}")
     for place in ("test/good", "test/dent"):
-        picture.save(root / f"part/{place}/0.png")
+        pictures[8].save(root / f"part/{place}/0.png")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])
