@@ -1,5 +1,9 @@
 """An exported OpenVINO model on the CPU, asked for float32; imports no torch."""
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -18,16 +22,15 @@ from cfa_lab.deploy.exported import (
 )
 
 AT_ONCE = 8
-"""Images taken at once. They go through one by one, so that memory holds one image's products."""
+"""Images taken at once."""
+HINT = "INFERENCE_PRECISION_HINT"
 
 
-def open_file(
-    path: Path, *, num_threads: int | None = None, precision: str | None = None
-) -> ExportedRuntime:
+def open_file(path: Path, *, num_threads: int | None = None) -> ExportedRuntime:
     """Read an OpenVINO model that `export` wrote.
 
-    `precision` is OpenVINO's word (f32, bf16) for what to compute in; None asks for what the model
-    itself asks for. OpenVINO's own choice would be bf16 wherever the CPU has it.
+    It computes in the precision that the file asks for; OpenVINO's own choice would be bf16
+    wherever the CPU has it.
     """
     try:
         import openvino
@@ -46,32 +49,69 @@ def open_file(
     description, export = read_texts(texts, path)
     height, width = description.image.input_size
     model.reshape([1, height, width, 3])  # a fixed shape runs faster and plans its memory
-    wanted = precision or export["inference_precision"]
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": wanted, "PERFORMANCE_HINT": "LATENCY"}
+    settings: dict[str, Any] = {HINT: export["inference_precision"]}
     if num_threads:
         settings["INFERENCE_NUM_THREADS"] = num_threads
-    compiled = core.compile_model(model, "CPU", settings)
-    del model
-    ran: Any = compiled.get_property("INFERENCE_PRECISION_HINT")
-    requests: SimpleQueue[Any] = SimpleQueue()
+
+    @cache
+    def requests(streams: int) -> "_Requests":
+        """One image with all threads, or several side by side; made when first asked for."""
+        return _Requests(core.compile_model(model, "CPU", settings | {"NUM_STREAMS": streams}))
+
+    streams = min(AT_ONCE, num_threads or _num_cores())
 
     def infer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            request = requests.get_nowait()
-        except Empty:  # as many as there are threads that score
-            request = compiled.create_infer_request()
-        scores, maps = [], []
-        for image in images:
-            found = request.infer([image[None]], share_inputs=True)
-            scores.append(found[SCORES].copy())
-            maps.append(found[MAPS].copy())
-        requests.put(request)
+        side_by_side = min(len(images), streams)
+        with requests(streams if side_by_side > 1 else 1).take(side_by_side) as taken:
+            found = _run(taken, images)
+        scores, maps = zip(*found, strict=True)
         return np.concatenate(scores), np.concatenate(maps)
 
+    ran = requests(1).compiled.get_property(HINT).to_string()
     return ExportedRuntime(
         description=description,
-        arithmetic=f"openvino {openvino.__version__.split('-')[0]} on cpu, {ran.to_string()}",
+        arithmetic=f"openvino {openvino.__version__.split('-')[0]} on cpu, {ran}",
         batch_size=AT_ONCE,
         infer=infer,
         export=export,
     )
+
+
+class _Requests:
+    """A compiled model and its requests, each at work for one thread that scores at a time."""
+
+    def __init__(self, compiled: Any):
+        self.compiled = compiled
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+
+    @contextmanager
+    def take(self, count: int) -> Generator[list[Any]]:
+        taken = [self._one() for _ in range(count)]
+        yield taken
+        for request in taken:
+            self._idle.put(request)
+
+    def _one(self) -> Any:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self.compiled.create_infer_request()
+
+
+def _run(requests: list[Any], images: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Scores and maps of images in order, as many at work as there are requests."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for i in range(len(images) + len(requests)):
+        request = requests[i % len(requests)]
+        if i >= len(requests) and i - len(requests) < len(images):
+            request.wait()
+            results = request.results
+            found.append((results[SCORES].copy(), results[MAPS].copy()))
+        if i < len(images):
+            request.start_async([images[i : i + 1]], share_inputs=True)
+    return found
+
+
+def _num_cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
