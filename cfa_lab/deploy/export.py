@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         required=True,
         choices=(*OPENERS, MODEL),
         help="onnx: one .onnx; openvino: .xml and .bin; torch: a torch.export program, .pt2; "
-        "model: a folder with model.json and model.safetensors",
+        "model: a model's folder",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.* in the run")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")

@@ -121,7 +121,7 @@ def test_help_names_groups_options_and_three_commands(tmp_path):
         (["loss.alpha=inf"], ["loss.alpha is inf"]),
         (["seed=99999999999"], ["seed is 99999999999"]),
         (["device=cuda:x"], ["device is 'cuda:x'"]),
-        (["category=ünï"], ["quotes"]),
+        (["category=ünï"], ["data set root"]),  # taken as it is typed
         (["category=all"], ["category=all", "-m"]),
         (["plan", "hydra/sweeper=search"], ["search", "plan"]),
         (["-m", "loss.K=0,1"], ["loss.K is 0"]),
