@@ -1,10 +1,13 @@
 """From image files to the arrays a network is fed with, and masks to arrays of the same extent."""
 
+import os
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from math import ceil
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +16,7 @@ from PIL import Image, ImageOps
 
 from cfa_lab.data.geometry import Box, Geometry, Placement, Size
 from cfa_lab.data.tiles import Source, Tile, cut
+from cfa_lab.data.unread import what_it_is
 from cfa_lab.errors import UserError
 
 # Name of the loading threads. Threads suffice: Pillow gives up the interpreter lock at work.
@@ -21,7 +25,28 @@ ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """EXIF's orientation, and its values that swap height and width."""
 SUBFILE, OLD_SUBFILE, BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 254, 255, 258, 262, 284
 """TIFF's tags."""
+MAX_MEGAPIXELS = "CFA_LAB_MAX_MEGAPIXELS"
+"""The environment variable that holds another limit than Pillow's on an image's size."""
 _DECODING = Lock()
+
+
+@cache
+def _limit_pixels(value: str | None) -> None:
+    """Set Pillow's limit to a number of megapixels; raises `UserError` for what is none."""
+    if value is None:
+        return
+    try:
+        most = float(value) * 1e6
+        if not 0 < most < 1e12:
+            raise ValueError
+    except ValueError:
+        raise UserError(f"{MAX_MEGAPIXELS} is {value!r}; allowed: a number above 0") from None
+    Image.MAX_IMAGE_PIXELS = ceil(most / 2)  # from here on it warns, and refuses twice as much
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def _most_pixels() -> int:
+    return 2 * (Image.MAX_IMAGE_PIXELS or 0)
 
 
 @dataclass(frozen=True)
@@ -211,16 +236,24 @@ def iterate_images(
 
 @contextmanager
 def _reading(what: str, path: Path) -> Generator[None]:
+    _limit_pixels(os.environ.get(MAX_MEGAPIXELS))
     try:
         yield
     # Decoders raise anything on damaged bytes, from OSError and SyntaxError to struct.error.
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             reason = error.strerror
+        elif isinstance(error, Image.DecompressionBombError):
+            reason = (
+                f"more than {_most_pixels() / 1e6:.0f} megapixels, as a file made to fill the "
+                f"memory would have; if it is right, set the variable {MAX_MEGAPIXELS} higher"
+            )
         elif isinstance(error, Image.UnidentifiedImageError):
-            reason = "not an image, or damaged at its start"
+            reason = what_it_is(path) or "not an image, or damaged at its start"
         else:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            said = " ".join(str(error).split()) or type(error).__name__
+            reason = what_it_is(path) if "broken data" in said else None
+            reason = reason or said
         raise UserError(
             f"cannot read {what} {path}: {reason}; replace the file or take it out of the data set"
         ) from error
