@@ -17,11 +17,11 @@ GREY = np.random.default_rng(0).integers(0, 255, (16, 16), np.uint8)
 DEEP = GREY.astype(np.uint16) * 257
 
 
-def tiff(pixels: np.ndarray, **options) -> Callable[[Path], None]:
+def tiff(pixels: np.ndarray, **options) -> Callable[[Path], object]:
     return lambda path: tifffile.imwrite(path, pixels, **options)
 
 
-def jpeg(marker: int, bits: int) -> Callable[[Path], None]:
+def jpeg(marker: int, bits: int) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         Image.fromarray(GREY).save(path, "JPEG")
         content = bytearray(path.read_bytes())
@@ -32,8 +32,8 @@ def jpeg(marker: int, bits: int) -> Callable[[Path], None]:
     return write
 
 
-def raw(content: bytes) -> Callable[[Path], None]:
-    return lambda path: (path.write_bytes(content), None)[1]
+def raw(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
 
 
 GREY_ALPHA = np.stack([DEEP, DEEP], axis=2)
