@@ -6,7 +6,12 @@ first of the normal ones, or the root itself. Images may lie in sub-folders.
 
 from pathlib import Path
 
-from cfa_lab.data.layouts.folders import folder_names, images_below, readable_folder_names
+from cfa_lab.data.layouts.folders import (
+    folder_names,
+    has_images,
+    images_below,
+    readable_folder_names,
+)
 from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.left_out import count_left_out
 from cfa_lab.data.layouts.masks import Masks, find_mask_folder, where_looked
@@ -26,7 +31,7 @@ def _normal(folder: Path, options: Options) -> tuple[str, ...]:
     return tuple(
         name
         for name in folder_names(folder)
-        if name.lower() in NORMAL and images_below(folder / name, NOT_NORMAL)
+        if name.lower() in NORMAL and has_images(folder / name, NOT_NORMAL)
     )
 
 

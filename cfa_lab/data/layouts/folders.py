@@ -65,6 +65,11 @@ def images_below(folder: Path, without: Collection[str] = ()) -> list[str]:
     return sorted(found)
 
 
+def has_images(folder: Path, without: Collection[str] = ()) -> bool:
+    """Whether `images_below` finds any; ends at the first."""
+    return any(path.lower().endswith(IMAGE_SUFFIXES) for path in files_below(folder, without))
+
+
 def files_below(folder: Path, without: Collection[str] = ()) -> Iterator[str]:
     """Paths of the visible files in a folder and its sub-folders, as `images_below` gives them."""
     return _files_below(folder, "", without, frozenset())
