@@ -11,7 +11,7 @@ import time
 
 def main() -> None:
     backbone = sys.argv[1]
-    size, batch_size, repeats, num_threads = map(int, sys.argv[2:])
+    size, batch_size, repeats, num_threads = map(int, sys.argv[2:6])
 
     import torch
     import torchvision
