@@ -62,7 +62,8 @@ def run_bench_predict(
     OpenVINO export in float32. `gamma_d` divides the descriptor's dimension, `gamma_c` the bank's
     entries. Returns `setting` and `results`, one for each contestant and batch size:
     `seconds` an image (median of `repeats`), `ratio` to the reference at that batch size,
-    `peak_bytes` and `differs`: largest difference of maps to the reference's, over its range.
+    `peak_bytes` and `differs`: largest difference of maps to the reference's, over its range; the
+    export's to those of `exact` as `differs_from_exact`.
     """
     results: dict[str, dict[str, Any]] = {}
     num_threads = torch.get_num_threads()
@@ -71,7 +72,7 @@ def run_bench_predict(
         in_own_process(_export, exported, backbone, size, (gamma_d, gamma_c))
         for batch_size in batch_sizes:
             of_size: dict[str, dict[str, Any]] = {}
-            judge = np.empty(0)
+            found: dict[str, np.ndarray] = {}
             for name in (JUDGE, *PRECISIONS, OURS):
                 setting = (size, batch_size, repeats, num_threads)
                 if name == OURS:
@@ -79,9 +80,14 @@ def run_bench_predict(
                 else:
                     arguments = (name, backbone, (gamma_d, gamma_c), *setting)
                     (seconds, maps), peak = in_own_process(_predict, *arguments)
-                judge = maps if name == JUDGE else judge
-                differs = float(np.abs(maps - judge).max() / np.ptp(judge))
-                of_size[name] = {"seconds": seconds, "peak_bytes": peak, "differs": differs}
+                found[name] = maps
+                of_size[name] = {
+                    "seconds": seconds,
+                    "peak_bytes": peak,
+                    "differs": _difference(maps, found[JUDGE]),
+                }
+            exact = _difference(found[OURS], found["exact"])
+            of_size[OURS]["differs_from_exact"] = exact
             if anomalib is not None:
                 numbers = map(str, (size, batch_size, repeats, num_threads))
                 of_size |= _anomalib(anomalib, backbone, *numbers, temporary)
@@ -90,6 +96,10 @@ def run_bench_predict(
     setting = {"backbone": backbone, "size": size, "repeats": repeats}
     setting |= {"gamma_d": gamma_d, "gamma_c": gamma_c}
     return {"setting": setting | {"threads": num_threads}, "results": results}
+
+
+def _difference(maps: np.ndarray, judge: np.ndarray) -> float:
+    return float(np.abs(maps - judge).max() / np.ptp(judge))
 
 
 def _anomalib(python: Path, backbone: str, *arguments: str) -> dict[str, dict[str, Any]]:
