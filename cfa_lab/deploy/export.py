@@ -10,7 +10,7 @@ from cfa_lab.deploy.load import EXPORTED, model_folder
 from cfa_lab.errors import UserError
 
 MODEL = "model"
-PRECISIONS = ("float32", "float16", "bf16", "int8")
+PRECISIONS = ("float32", "float16", "bf16")
 SUFFIXES = {kind: suffix for suffix, kind in EXPORTED.items()}
 
 

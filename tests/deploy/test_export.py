@@ -195,7 +195,7 @@ def test_a_run_whose_images_are_gone_is_compared_on_random_ones(tiny_run, tmp_pa
     ("arguments", "told"),
     [
         (["--format", "onnx", "--out", "x.xml"], r"ends in \.onnx"),
-        (["--format", "torch", "--precision", "int8"], "allowed for torch: float32"),
+        (["--format", "torch", "--precision", "bf16"], "allowed for torch: float32"),
         (["--format", "torch", "--include-backbone"], "goes with --format model"),
         (["--format", "model", "--precision", "bf16"], "leave out --precision"),
     ],
