@@ -20,8 +20,9 @@ from cfa_lab import reference
 from cfa_lab.bench.pictures import CATEGORY
 from cfa_lab.config import load_settings
 from cfa_lab.data.geometry import Geometry
-from cfa_lab.data.images import load_image, load_mask
+from cfa_lab.data.images import load_image
 from cfa_lab.data.layouts import read_samples
+from cfa_lab.data.masks import load_mask
 from cfa_lab.features.networks import make_network
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.training.order import BANK_EPOCH, seeded_batches

@@ -1,8 +1,8 @@
-"""From image files to the arrays a network is fed with, and masks to arrays of the same extent."""
+"""From image files to the arrays a network is fed with."""
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def decode_image(path: Path) -> np.ndarray:
 
 def image_size(path: Path) -> Size:
     """Height and width of an image as turned by its EXIF data, from the beginning of its file."""
-    with _reading("image", path), Image.open(path) as image:
+    with reading("image", path), Image.open(path) as image:
         turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
         width, height = image.size
         return (width, height) if turned else (height, width)
@@ -89,8 +89,8 @@ def load_image(source: Source, geometry: Geometry) -> LoadedImage:
 
 def read_image(path: Path) -> Image.Image:
     """Decode an image file of any mode as RGB, as `decode_image` does."""
-    with _reading("image", path), Image.open(path) as file:
-        return as_rgb(_upright(file))
+    with reading("image", path), Image.open(path) as file:
+        return as_rgb(upright(file))
 
 
 def fit_image(image: Image.Image, geometry: Geometry) -> LoadedImage:
@@ -106,7 +106,7 @@ def fit_image(image: Image.Image, geometry: Geometry) -> LoadedImage:
 
 def _decode_for_tiles(path: Path) -> np.ndarray:
     """A whole image, kept while its tiles are cut; one thread decodes, the others wait."""
-    with _reading("image", path):
+    with reading("image", path):
         modified = path.stat().st_mtime_ns
     with _DECODING:
         return _decode_once(path, modified)
@@ -116,71 +116,6 @@ def _decode_for_tiles(path: Path) -> np.ndarray:
 def _decode_once(path: Path, modified: int) -> np.ndarray:
     """The time is there to tell a file from the one that stood there before."""
     return decode_image(path)
-
-
-def load_mask(paths: Sequence[Path], original: Size, *, above: int = 0) -> np.ndarray:
-    """The union of an image's masks, (H, W) bool, true where any of them has a value over `above`.
-
-    `original` is the size of the image, (H, W). No mask at all gives no defect pixel. Raises
-    `UserError` for a mask of another size than its image's and for one that cannot be read.
-    """
-    if not paths:
-        return np.zeros(original, dtype=bool)
-    return np.logical_or.reduce(load_mask_channels(paths, original, above=above))
-
-
-def load_mask_channels(
-    paths: Sequence[Path], original: Size | None = None, *, above: int = 0
-) -> np.ndarray:
-    """An image's masks each for itself, (n, H, W) bool; each page of a file is one.
-
-    `original` is the size that all must have; None checks nothing but that they agree.
-    """
-    return _load_masks(paths, original, partial(_exceeds, above=above))
-
-
-def load_mask_values(paths: Sequence[Path], original: Size | None = None) -> np.ndarray:
-    """The values of an image's masks, (n, H, W) integers: MVTec LOCO's tell kinds of defect apart.
-
-    Of a mask in colour the highest channel counts, a fraction as the next whole number, NaN as 0.
-    Pages and `original` as in `load_mask_channels`.
-    """
-    return _load_masks(paths, original, _values)
-
-
-def _load_masks(
-    paths: Sequence[Path], original: Size | None, read: Callable[[Image.Image], np.ndarray]
-) -> np.ndarray:
-    channels = []
-    for path in paths:
-        with _reading("mask", path):
-            masks = [read(page) for page in mask_pages(path)]
-        for mask in masks:
-            original = original or mask.shape
-            if mask.shape != original:
-                turned = (
-                    "; one of the two has EXIF data that turn it" if _turned(mask, original) else ""
-                )
-                raise UserError(
-                    f"mask {path} is {mask.shape[0]} x {mask.shape[1]} pixels (height x width), "
-                    f"its image {original[0]} x {original[1]}; masks must have the size of their "
-                    f"image{turned}"
-                )
-            channels.append(mask)
-    return np.stack(channels)
-
-
-def mask_pages(path: Path) -> list[Image.Image]:
-    """Every page of a mask file, or frame, upright; raises what decoders raise.
-
-    A defect a page is usual in TIFF.
-    """
-    with Image.open(path) as file:
-        pages = []
-        for number in full_pages(file):
-            file.seek(number)
-            pages.append(_upright(file))
-        return pages
 
 
 def full_pages(file: Image.Image) -> list[int]:
@@ -197,10 +132,6 @@ def full_pages(file: Image.Image) -> list[int]:
             pages.append(number)
     file.seek(0)
     return pages or [0]
-
-
-def _turned(mask: np.ndarray, original: Size) -> bool:
-    return mask.shape == original[::-1]
 
 
 def load_batch(paths: Sequence[Source], geometry: Geometry, *, workers: int) -> list[LoadedImage]:
@@ -235,7 +166,8 @@ def iterate_images(
 
 
 @contextmanager
-def _reading(what: str, path: Path) -> Generator[None]:
+def reading(what: str, path: Path) -> Generator[None]:
+    """Turn whatever a decoder raises in the body into one line about this file."""
     _limit_pixels(os.environ.get(MAX_MEGAPIXELS))
     try:
         yield
@@ -259,7 +191,7 @@ def _reading(what: str, path: Path) -> Generator[None]:
         ) from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Turn an image as its EXIF data say; refuses the one kind that Pillow reads wrongly."""
     tags = getattr(image, "tag_v2", {})
     if tags.get(PLANAR_CONFIGURATION, 1) == 2 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8:
@@ -284,25 +216,6 @@ def as_rgb(image: Image.Image) -> Image.Image:
         # A palette's transparent colours must become an alpha channel before they can be dropped.
         image = image.convert("RGBA")
     return image.convert("RGB")
-
-
-def _values(image: Image.Image) -> np.ndarray:
-    """A mask's values, (H, W), those of the file itself where it has one channel of many bits."""
-    if image.mode == "F":
-        return np.ceil(np.nan_to_num(np.asarray(image)).clip(-1, 2**31)).astype(np.int64)
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int64)
-    return np.asarray(as_rgb(image)).max(axis=2)
-
-
-def _exceeds(image: Image.Image, above: int) -> np.ndarray:
-    """Pixels of a mask over a value, (H, W) bool, whatever its mode; alpha does not count.
-
-    A value over 0 is one of the file's own; any other is one of 8 bits.
-    """
-    if image.mode.startswith(("I", "F")) and not above:
-        return np.greater(np.asarray(image), 0)
-    return np.logical_or.reduce(np.greater(np.asarray(as_rgb(image)), above), axis=2)
 
 
 def _slices(box: Box) -> tuple[slice, slice]:

@@ -17,8 +17,9 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
-from cfa_lab.data.images import decode_image, load_mask
+from cfa_lab.data.images import decode_image
 from cfa_lab.data.layouts import read_samples
+from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.errors import UserError
 

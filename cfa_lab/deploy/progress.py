@@ -43,7 +43,6 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._seconds = time.monotonic() - self._began
         if self._bar:
             self._bar.stop()
 

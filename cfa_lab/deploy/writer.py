@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from cfa_lab.deploy.findings import judge
@@ -19,6 +18,7 @@ from cfa_lab.deploy.table import PredictionTable, row_of
 from cfa_lab.figures.panels import LONGEST_SIDE, render_overlay
 from cfa_lab.files import replacing
 from cfa_lab.records import names
+from cfa_lab.records.maps import write_map
 
 MAX_WAITING = 64
 """Images scored and not yet written; scoring waits for the disk beyond."""
@@ -105,7 +105,7 @@ class Writer:
     def _draw(self, intake: Intake, scored: Scored) -> None:
         wanted = self._outputs
         if wanted.maps:
-            write_map(beside(wanted.folder / names.MAPS, intake.path, ".tiff"), scored)
+            write_map(beside(wanted.folder / names.MAPS, intake.path, ".tiff"), scored.full_map())
         if wanted.colour_range is None or intake.small is None:
             return
         low, high = wanted.colour_range
@@ -115,16 +115,6 @@ class Writer:
         path = beside(wanted.folder / OVERLAYS, intake.path, ".jpg")
         with replacing(path) as partial:
             Image.fromarray(overlay).save(partial, "JPEG", quality=JPEG_QUALITY)
-
-
-def write_map(path: Path, scored: Scored) -> None:
-    """Write a map at its image's size as float16 TIFF; outside the scored window its minimum."""
-    import tifffile
-
-    values = scored.full_map()
-    values = np.where(np.isnan(values), np.nanmin(values), values).astype(np.float16)
-    with replacing(path) as partial:
-        tifffile.imwrite(partial, values)
 
 
 def beside(folder: Path, image: Path, suffix: str) -> Path:

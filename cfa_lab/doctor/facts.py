@@ -9,13 +9,8 @@ import numpy as np
 from PIL import Image
 
 from cfa_lab.data.geometry import Size
-from cfa_lab.data.images import (
-    as_rgb,
-    decode_image,
-    full_pages,
-    load_mask_channels,
-    mask_pages,
-)
+from cfa_lab.data.images import as_rgb, decode_image, full_pages
+from cfa_lab.data.masks import load_mask_channels, mask_pages
 from cfa_lab.data.twins import content_hash
 from cfa_lab.errors import UserError
 

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from cfa_lab.data.images import decode_image, load_mask
+from cfa_lab.data.images import decode_image
+from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.files import replacing

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cfa_lab.data.geometry import Box, Placement
-from cfa_lab.data.images import load_mask_values
+from cfa_lab.data.masks import load_mask_values
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.data.saturation import FILE, Saturation
 from cfa_lab.metrics.saturation import Defect, saturation_area

@@ -8,7 +8,7 @@ import numpy as np
 
 from cfa_lab.data.doubts import mask_doubt
 from cfa_lab.data.geometry import Placement
-from cfa_lab.data.images import load_mask
+from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation.defects import DefectReader
 from cfa_lab.evaluation.maps import ScoredImage, See, score_images

@@ -20,6 +20,7 @@ from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.neighbours import Neighbours
 from cfa_lab.method.pyramid import patch_grid
+from cfa_lab.records.maps import write_map
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,9 @@ def write_maps(
     `<folder>/<category>/test/<defect>/<stem>.tiff`, or `<stem>.png.tiff` and the like where images
     differ in their suffix only; outside the scored window stands the minimum.
     """
-    import tifffile
-
     paths = [folder / scored.sample.path for scored in images]
     num_images = Counter(path.with_suffix("") for path in paths)
     for scored, path in zip(images, paths, strict=True):
-        values = full_map(detector, scored, input_size)
-        values = np.where(np.isnan(values), np.nanmin(values), values).astype(np.float16)
         stem = path.with_suffix("") if num_images[path.with_suffix("")] == 1 else path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(stem.with_name(f"{stem.name}.tiff"), values)
+        values = full_map(detector, scored, input_size)
+        write_map(stem.with_name(f"{stem.name}.tiff"), values)

@@ -7,7 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cfa_lab.data.images import decode_image, load_mask, load_mask_channels, load_mask_values
+from cfa_lab.data.images import decode_image
+from cfa_lab.data.masks import load_mask, load_mask_channels, load_mask_values
 from cfa_lab.doctor.facts import image_facts, mask_facts
 from cfa_lab.errors import UserError
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from cfa_lab.data.doubts import doubts_by_name
-from cfa_lab.data.images import load_mask_values
 from cfa_lab.data.layouts import LAYOUTS, read_samples
+from cfa_lab.data.masks import load_mask_values
 from cfa_lab.data.saturation import FILE, Saturation, read_saturation
 from cfa_lab.data.toy.layouts import write_toy_layout
 from cfa_lab.errors import UserError

@@ -11,7 +11,8 @@ import pytest
 from helpers.tiny import TINY_RUN, compose
 
 from cfa_lab.data import LAYOUTS, Options, SampleTable, categories, load_mask, read_samples
-from cfa_lab.data.images import decode_image, load_mask_channels
+from cfa_lab.data.images import decode_image
+from cfa_lab.data.masks import load_mask_channels
 from cfa_lab.data.toy import write_toy_layout
 from cfa_lab.errors import UserError
 from cfa_lab.run.run import run

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cfa_lab.data.images import load_mask_channels
 from cfa_lab.data.layouts.folders import folder_names, image_names, stem
 from cfa_lab.data.layouts.layout import Layout, Listing, Options
 from cfa_lab.data.layouts.splits import draw_test
+from cfa_lab.data.masks import load_mask_channels
 from cfa_lab.data.samples import GOOD, Sample
 from cfa_lab.errors import UserError
 
