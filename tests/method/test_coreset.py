@@ -10,6 +10,7 @@ from cfa_lab import reference
 from cfa_lab.errors import UserError
 from cfa_lab.method import coreset
 from cfa_lab.method.coreset import coreset_bank, draw_patches, k_centre, plain_k_centre
+from cfa_lab.method.cpu import coreset as compiled
 from cfa_lab.method.descriptor import new_descriptor
 from cfa_lab.method.pyramid import pool
 
@@ -77,3 +78,15 @@ def test_more_entries_than_patches_are_refused():
     assert len(coreset_bank(descriptor(), levels, 96, seed=0)) == 96
     with pytest.raises(UserError, match=r"memory_bank\.entries is 97; allowed: 1 to 96"):
         coreset_bank(descriptor(), levels, 97, seed=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("pool", [1, 3, 50])
+def test_rounds_and_threads_change_no_entry(monkeypatch, pool, threads):
+    """Points of a grid have many equal distances, and some stand twice here."""
+    steps = torch.arange(4.0)
+    patches = torch.cartesian_prod(steps, steps, steps)[torch.arange(80) % 64]
+    in_one_round = compiled.k_centre(patches, 70)
+    monkeypatch.setattr(compiled, "POOL", pool)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(compiled.k_centre(patches, 70), in_one_round)
