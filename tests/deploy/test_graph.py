@@ -7,7 +7,7 @@ from helpers.exports import RESNET, make_runtime, photographs
 
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.deploy.exporting import graph_of
-from cfa_lab.deploy.graph import patches
+from cfa_lab.deploy.graph import levels, patches
 from cfa_lab.deploy.graph.patches import lowest
 from cfa_lab.deploy.graph.whole import rounded_to_half
 from cfa_lab.errors import UserError
@@ -61,6 +61,13 @@ def test_banks_of_any_size(num_entries):
 )
 def test_any_levels(layers):
     assert_same(make_runtime(RESNET | {"layers": layers}, geometry=STRETCH))
+
+
+@pytest.mark.parametrize("channels_a_column", [0, 16, 1000])
+def test_levels_upsampled_before_or_after_they_are_mapped(monkeypatch, channels_a_column):
+    """All after; the first coarser level, of 128 channels and 12 columns, before; all before."""
+    monkeypatch.setattr(levels, "CHANNELS_A_COLUMN", channels_a_column)
+    assert_same(make_runtime(geometry=STRETCH))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 70), (16, 48)])
