@@ -4,7 +4,7 @@ import importlib
 
 from cfa_lab.errors import UserError
 
-BENCHES = ("files", "fit", "metrics", "predict", "run", "sweep", "train")
+BENCHES = ("files", "fit", "gpu", "metrics", "predict", "run", "sweep", "train")
 """Each a module of this package with `main(arguments)`."""
 
 

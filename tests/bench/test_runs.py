@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from cfa_lab.bench import files, predict, run, sweep
+from cfa_lab.bench import files, gpu, predict, run, sweep
 from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.literal_run import _overlap
 from cfa_lab.bench.pictures import CATEGORY, write_category
@@ -106,3 +107,42 @@ def test_bench_files_scores_every_file(tmp_path: Path):
     results = json.loads(path.read_text())["results"]
     assert list(results) == ["scoring alone", "predict", "predict, no overlays"]
     assert all(result["seconds"] > 0 for result in results.values())
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+@pytest.mark.slow
+def test_bench_gpu_measures_every_part(tmp_path: Path, device: str):
+    path = tmp_path / "gpu.json"
+    sizes = ["--train", "6", "--test", "4", "--size", "64", "--epochs", "1", "--batch-sizes", "2"]
+    sizes += ["--jobs", "2"]
+    gpu.main(["--device", device, "--backbone", "resnet18", *sizes, "--json", str(path)])
+    parts = json.loads(path.read_text())["reports"]["resnet18"]["parts"]
+    steps = parts["training_step"]
+    assert steps["exact"]["loss_difference"] < 1e-3
+    assert min(step["milliseconds"] for step in steps.values()) > 0
+    assert parts["extraction"]["decoded"]["exact, batch 2"] > 0
+    assert max(parts["agreement"].values()) < 1e-3
+    assert max(parts["metrics"]["lab"].values()) < 1e-2
+    assert parts["run of lab"]["after_start"] < parts["run of lab"]["seconds"]
+    assert parts["multirun"]["jobs"] == len(parts["multirun"]["after_start"]) == 2
+    assert ("peak_device_bytes" in parts["prediction"]) == (device != "cpu")
+
+
+def test_a_part_that_fails_leaves_the_others(monkeypatch):
+    def failing(*_):
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(gpu.device_parts, "solved_fit", failing)
+    monkeypatch.setattr(gpu, "whole_run", failing)
+    setting = gpu.Setting("cpu", "resnet18", 3, 2, 32, 1, (2,))
+    saved = []
+    report = gpu.run_bench_gpu(setting, epochs=1, save=lambda r: saved.append(len(r["parts"])))
+    assert saved == list(range(1, 11))
+    errors = {name for name, found in report["parts"].items() if "error" in found}
+    assert errors == {"failing", "run of official", "run of lab", "metrics"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_command_says_so():
+    with pytest.raises(UserError, match="no CUDA device for --device cuda:0; --device cpu"):
+        gpu.main([])

@@ -26,8 +26,8 @@ def load(name: str) -> dict[str, Any]:
         return dict(arrays)
 
 
-def fit(golden: dict[str, Any]) -> tuple[Detector, list[dict[str, float]]]:
-    return fit_pyramid(
+def fit(golden: dict[str, Any], device: str = "cpu") -> tuple[Detector, list[dict[str, float]]]:
+    detector, history = fit_pyramid(
         levels(golden),
         preset="official",
         K=int(golden["K"]),
@@ -41,7 +41,9 @@ def fit(golden: dict[str, Any]) -> tuple[Detector, list[dict[str, float]]]:
         bank_batches=golden["bank_batches"],
         initial_weight=golden["weight0"],
         initial_bias=golden["bias0"],
+        device=device,
     )
+    return detector.cpu(), history
 
 
 def levels(golden: dict[str, Any]) -> list[np.ndarray]:
@@ -53,9 +55,9 @@ def error(ours: Any, golden: np.ndarray) -> float:
     return float(np.abs(np.asarray(ours) - golden).max() / max(np.abs(golden).max(), 1e-30))
 
 
-def test_every_array_of_the_slow_trace_agrees():
+def test_every_array_of_the_slow_trace_agrees(device: str):
     golden = load(SLOW_RADIUS)
-    detector, history = fit(golden)
+    detector, history = fit(golden, device)
     assert len(history) == len(golden["loss"])
     for theirs, ours in TERMS.items():
         assert error([row[f"train/{ours}"] for row in history], golden[theirs]) <= 1e-4, theirs
@@ -75,9 +77,9 @@ def test_every_array_of_the_slow_trace_agrees():
 
 
 @pytest.mark.parametrize("name", FAST_RADIUS)
-def test_the_fast_traces_agree_until_they_turn_chaotic(name: str):
+def test_the_fast_traces_agree_until_they_turn_chaotic(name: str, device: str):
     golden = load(name)
-    detector, history = fit(golden)
+    detector, history = fit(golden, device)
     assert error(detector.bank, golden["bank"]) <= 1e-3
     for theirs, ours in TERMS.items():
         ours_40 = [row[f"train/{ours}"] for row in history[:40]]
