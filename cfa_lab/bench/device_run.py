@@ -1,15 +1,14 @@
 """A command of ours, then one line more: the most memory that it had on a GPU, in bytes."""
 
 import json
+import runpy
 import sys
 
 import torch
 
-from cfa_lab.cli import main
-
 if __name__ == "__main__":
     try:
-        main()
+        runpy.run_module("cfa_lab", run_name="__main__")
     except SystemExit as ended:
         if ended.code:
             raise
