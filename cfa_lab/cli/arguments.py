@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from cfa_lab.config import conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
-from cfa_lab.records.record import holds_run, read_record
+from cfa_lab.records.folders import is_kept
+from cfa_lab.records.record import read_record
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
@@ -91,7 +92,7 @@ def refuse_used_folder(arguments: list[str]) -> None:
     given = _given(arguments)
     folder = given.get("hydra.run.dir", "")
     resuming = given.get("resume", "never") not in ("auto", "never")
-    if folder and not resuming and holds_run(Path(folder)):
+    if folder and not resuming and is_kept(Path(folder)):
         raise UserError(f"{folder} holds a run already; choose another hydra.run.dir or resume it")
 
 

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cfa_lab.cli.schema import dotted_keys, unknown_key
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
+from cfa_lab.records.folders import is_complete
 from cfa_lab.records.record import record_of
 
 NOISE = ("full_key", "object_type", "reference_type", "See http")
@@ -26,7 +27,7 @@ def leave(message: str, *, code: int = 1) -> NoReturn:
 
 def report(error: BaseException, folder: Path) -> NoReturn:
     """End the program for a single run's failure, with how to go on where that is worth it."""
-    begun = (folder / names.OVERRIDES).is_file()
+    begun = (folder / names.OVERRIDES).is_file() and not is_complete(folder)
     resume = f"; continue with: python -m cfa_lab {shlex.quote(f'resume={folder}')}"
     if isinstance(error, KeyboardInterrupt):
         leave(f"interrupted{resume if begun else ''}", code=130)

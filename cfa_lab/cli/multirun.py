@@ -40,7 +40,7 @@ def multirun(
 
     folder = Path(master.hydra.sweep.dir).absolute()
     index = study_index(master)
-    index.rebuild()
+    index.rebuild(folder)
     configs = [job.config for job in jobs]
     planned = plan(configs, index)
     parallel = _num_parallel(master)

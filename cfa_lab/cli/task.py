@@ -15,7 +15,8 @@ from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
 from cfa_lab.records import names
-from cfa_lab.records.record import holds_run, record_of
+from cfa_lab.records.folders import is_kept
+from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
         from cfa_lab.study.index import RunIndex, dated_root
 
     prepared = None
-    if holds_run(folder):
+    if is_kept(folder):
         prepared = prepare(config)
         refuse_other_run(folder, resume=config.resume, fit_key=prepared.fit_key)
     result = run(
@@ -124,8 +125,11 @@ def on_its_gpu(config: Config, number: int) -> Config:
 
 
 def save_settings(folder: Path, cfg: DictConfig, hydra_config: Any) -> None:
-    """Write `.hydra/` as Hydra does, but not before training begins, and only the first time."""
-    if (folder / names.OVERRIDES).is_file():
+    """Write `.hydra/` as Hydra does, but not before training begins.
+
+    A run that goes on keeps the settings it was started with.
+    """
+    if (folder / names.OVERRIDES).is_file() and is_kept(folder):
         return
     (folder / names.SETTINGS).mkdir(exist_ok=True)
     task = [a for a in hydra_config.hydra.overrides.task if not a.startswith("resume=")]

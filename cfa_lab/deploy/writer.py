@@ -113,7 +113,7 @@ class Writer:
             intake.small, scored.full_map(), low=low, high=high, threshold=wanted.pixel_threshold
         )
         path = beside(wanted.folder / OVERLAYS, intake.path, ".jpg")
-        with replacing(path) as partial:
+        with replacing(path, durable=False) as partial:
             Image.fromarray(overlay).save(partial, "JPEG", quality=JPEG_QUALITY)
 
 

@@ -12,7 +12,7 @@ STALE_PARTIAL_SECONDS = 3600.0
 """A file still unfinished after this time belongs to a process that was killed."""
 
 _KIND = re.compile(r"[0-9a-f]{16}")
-_IMAGE = re.compile(r"[0-9a-f]{32}")
+_IMAGE = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class StoredFile:
 
 
 def entry_path(folder: Path, kind: str, image: str) -> Path:
-    """Where an image's features lie: `kind` 16 and `image` 32 hexadecimal digits."""
+    """Where an image's features lie: `kind` 16 and `image` 32 hexadecimal digits, or of a tile
+    these and its number."""
     return folder / kind / f"{image}{SUFFIX}"
 
 

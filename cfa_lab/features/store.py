@@ -17,11 +17,20 @@ from typing import Any
 from filelock import FileLock
 
 from cfa_lab.errors import UserError
-from cfa_lab.features.entry import DamagedEntry, ImageFeatures, encode, read_entry
+from cfa_lab.features.entry import (
+    ENTRY_SCHEMA,
+    DamagedEntry,
+    ImageFeatures,
+    encode,
+    read_entry,
+)
 from cfa_lab.features.folder import GIGABYTE, entry_path, trim
 from cfa_lab.files import replacing
 
 log = logging.getLogger(__name__)
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a place answers that may be read and not written."""
 
 ALLOWANCE_BYTES = 256 * 2**20
 """A process writes so much before it looks again at what others have added."""
@@ -71,8 +80,22 @@ class FeatureStore:
             os.utime(path)
         except FileNotFoundError:
             return False
-        except PermissionError:  # another user's entry, in a store that a group shares
-            pass
+        except OSError as error:  # another user's entry, or a store that cannot be written
+            if error.errno not in READ_ONLY:
+                raise
+        return True
+
+    def is_read_only(self, error: OSError) -> bool:
+        """Whether an error says that a store which is there takes nothing new; said once."""
+        if error.errno not in READ_ONLY or not self.folder.is_dir():
+            return False
+        if not self.full:
+            self.full = True
+            log.warning(
+                "the features in %s cannot be added to (%s); those that it lacks are made anew "
+                "whenever they are needed",
+                *(self.folder, error.strerror),
+            )
         return True
 
 
@@ -82,7 +105,7 @@ class Shelf:
     def __init__(self, store: FeatureStore, identity: Mapping[str, Any]):
         self.store = store
         self.identity = identity
-        text = json.dumps(identity, sort_keys=True)
+        text = json.dumps({"entry": ENTRY_SCHEMA, **identity}, sort_keys=True)
         self.kind = hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def claim(self, image: str) -> bool:
@@ -95,23 +118,25 @@ class Shelf:
         path = self._path(image)
         with self._disk():
             try:
-                return read_entry(path)
+                return read_entry(path, of=self._of(image))
             except FileNotFoundError:
                 return None
             except DamagedEntry as error:
                 log.warning("stored features %s are damaged (%s); making them again", path, error)
-                path.unlink(missing_ok=True)
+                with self._unless_read_only():
+                    path.unlink(missing_ok=True)
                 return None
 
     def write(self, image: str, features: ImageFeatures) -> None:
         """Keep an image's features if there is room; raises UserError where the disk refuses."""
         if self.store.full:
             return
-        path, content = self._path(image), encode(features, identity=self.identity)
-        with self._disk():
+        path = self._path(image)
+        content = encode(features, of=self._of(image), identity=self.identity)
+        with self._disk(), self._unless_read_only():
             if self.store.make_room(len(content)):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as partial:
+                with replacing(path, durable=False) as partial:  # it has a checksum
                     partial.write_bytes(content)
 
     @contextmanager
@@ -122,7 +147,7 @@ class Shelf:
         """
         folder = self.store.folder / "locks"
         lock = FileLock(folder / f"{image[:2]}.lock")
-        with self._disk():
+        with self._disk(), self._unless_read_only():
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         try:
@@ -130,8 +155,21 @@ class Shelf:
         finally:
             lock.release()
 
+    def _of(self, image: str) -> str:
+        """What an entry's checksum takes in, so that it is never taken for another's."""
+        return f"{self.kind}/{image}"
+
     def _path(self, image: str) -> Path:
         return entry_path(self.store.folder, self.kind, image)
+
+    @contextmanager
+    def _unless_read_only(self) -> Generator[None]:
+        """Go on where the store cannot be written; what it holds can be read all the same."""
+        try:
+            yield
+        except OSError as error:
+            if not self.store.is_read_only(error):
+                raise
 
     @contextmanager
     def _disk(self) -> Generator[None]:

@@ -90,6 +90,23 @@ def count_steps(folder: Path) -> int:
         return 0
 
 
+def holds_until(folder: Path, *, num_steps: int, epochs: Sequence[int], before_epoch: int) -> bool:
+    """Whether the two files hold what a run wrote before the state that it goes on from, once each.
+
+    These are its first `num_steps` steps, and the evaluations after `epochs` among those before
+    `before_epoch`. What was written later is cut off as it goes on.
+    """
+    if not num_steps:
+        return True  # both are begun anew
+    try:
+        steps = [row["step"] for row in read_history(folder)]
+        evaluated = [row["epoch"] for row in read_evaluations(folder)]
+    except (OSError, ValueError):
+        return False
+    before = [epoch for epoch in evaluated if epoch is not None and epoch < before_epoch]
+    return len(steps) >= num_steps and steps == [*range(len(steps))] and before == [*epochs]
+
+
 def _steps(
     folder: Path,
     columns: Sequence[str] | None = None,

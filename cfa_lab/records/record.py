@@ -75,10 +75,5 @@ def record_of(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def holds_run(folder: Path) -> bool:
-    """Whether a folder holds a run, finished or not."""
-    return any((folder / name).exists() for name in names.SIGNS)
-
-
 def _write(folder: Path, record: Mapping[str, Any]) -> None:
     write_atomically(folder / names.RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")

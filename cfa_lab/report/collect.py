@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
+from cfa_lab.records.folders import run_folders
 from cfa_lab.records.record import SCHEMA, read_record
 from cfa_lab.report.settings import (
     flatten,
@@ -21,9 +21,6 @@ from cfa_lab.report.settings import (
     varying_keys,
     with_category,
 )
-
-SKIPPED = {*names.FOLDERS, ".git", ".venv", "__pycache__"}
-"""Folders that hold no runs, and may hold many files."""
 
 Cells = dict[str, dict[str, dict[int, float]]]
 """Setting -> category -> seed -> value of one metric."""
@@ -168,14 +165,10 @@ def _run_folders(folders: Sequence[Path]) -> Iterator[Path]:
     for top in folders:
         if not top.is_dir():
             raise UserError(f"{top} is no folder; give folders that hold runs, such as outputs")
-        for place, inside, files in os.walk(top):
-            if set(names.SIGNS) & set(files):
-                inside.clear()
-                if (real := Path(place).resolve()) not in seen:
-                    seen.add(real)
-                    yield Path(place)
-            else:
-                inside[:] = sorted(set(inside) - SKIPPED)
+        for folder in run_folders(top):
+            if (real := folder.resolve()) not in seen:
+                seen.add(real)
+                yield folder
 
 
 def _problem(folder: Path, record: dict[str, Any] | None) -> LeftOut | None:

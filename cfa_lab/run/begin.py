@@ -1,59 +1,97 @@
 """A run folder's life: what is there when a run begins, and what a failure leaves."""
 
+import logging
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cfa_lab.config import Config
 from cfa_lab.errors import UserError
+from cfa_lab.files import remove_partials
 from cfa_lab.records import names
+from cfa_lab.records.folders import is_complete, is_kept
+from cfa_lab.records.history import holds_until
 from cfa_lab.records.record import record_of, write_record
 from cfa_lab.training import checkpoint
 from cfa_lab.training.state import Fit
 
+log = logging.getLogger(__name__)
 
-def first_step(folder: Path, *, resume: str, fit_key: str) -> int:
-    """The step at which an unfinished run goes on; 0 for a new one, whose old state is removed.
 
-    `resume` is the configured value; a folder named there must fit. Raises UserError otherwise.
+def refuse_taken(folder: Path, *, resume: str, fit_key: str) -> None:
+    """Keep a run out of a folder that holds a complete one, or, if named, another unfinished one.
+
+    `resume` is the configured value. Raises UserError; changes nothing.
     """
-    named = resume not in ("auto", "never")
-    if resume == "never":
-        checkpoint.remove_state(folder)
-    position = checkpoint.state_position(folder)
-    if position and position["fit_key"] != fit_key:
-        if named:
-            raise UserError(
-                f"{folder} was started with other settings, images or weights "
-                f"(key {position['fit_key']}, now {fit_key}); start a new run without resume="
-            )
-        checkpoint.remove_state(folder)
-        return 0
-    return int(position.get("next_step", 0))
+    if is_complete(folder):
+        raise UserError(f"{folder} holds a complete run, which stays; give this one another folder")
+    if resume in ("auto", "never"):
+        return
+    found = _saved(folder).get("fit_key", fit_key)
+    if found != fit_key:
+        raise UserError(
+            f"{folder} was started with other settings, images or weights "
+            f"(key {found}, now {fit_key}); start a new run without resume="
+        )
 
 
 def refuse_other_run(folder: Path, *, resume: str, fit_key: str) -> None:
     """Keep a run out of a folder that holds one, whatever named the folder.
 
-    What is unfinished and of the same fit goes on there. Raises UserError otherwise.
+    What is unfinished and of the same fit goes on there, and what nobody can go on from is taken
+    for a new run. Raises UserError otherwise.
     """
-    if resume not in ("auto", "never"):
-        return  # `first_step` sees to a folder that was named
-    same = checkpoint.state_position(folder).get("fit_key") == fit_key and resume == "auto"
+    if resume not in ("auto", "never") or not is_kept(folder):
+        return  # `refuse_taken` sees to a folder that was named
+    same = _saved(folder).get("fit_key") == fit_key and resume == "auto"
     if not same or record_of(folder).get("status") == "complete":
         raise UserError(f"{folder} holds a run already; choose another hydra.run.dir or resume it")
 
 
-def begin(folder: Path, fit: Fit, *, fit_key: str, first_step: int) -> None:
-    """Make the folder that of a run on its way: the fit goes on from its state and is saved there.
+def begin(config: Config, folder: Path, fit: Fit, *, fit_key: str) -> int:
+    """Make the folder that of a run on its way, and return the step that it goes on from.
 
-    Nothing of an earlier run is touched before the state is known to belong to this one.
+    That is 0 unless there is a state of this very fit that can be relied on, and history and
+    evaluations hold all that was before it. Nothing of an earlier run is touched before.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.restore_state(folder, fit, fit_key=fit_key)
+    for place in (folder, folder / names.SETTINGS):
+        remove_partials(place)
+    step = 0 if config.resume == "never" else _go_on(config, folder, fit, fit_key)
     checkpoint.save_state(folder, fit, fit_key=fit_key)  # now it can be resumed
-    clear_results(folder, first_step=first_step)
+    clear_results(folder, first_step=step)
+    return step
+
+
+def _go_on(config: Config, folder: Path, fit: Fit, fit_key: str) -> int:
+    """Bring a fit to where it was left, if that can be relied on; the step, 0 where it cannot."""
+    path = folder / names.STATE
+    try:
+        position = checkpoint.state_position(folder)
+        if not position or position["fit_key"] != fit_key:
+            return 0
+        epoch, step = int(position["next_epoch"]), int(position["next_step"])
+        every, last = config.evaluation.every, config.num_epochs - 1
+        before = min(epoch, last)
+        epochs = range(every - 1, before, every) if every else []
+        if not holds_until(folder, num_steps=step, epochs=epochs, before_epoch=before):
+            log.warning("%s is not as it was when %s was saved; starting anew", folder, path.name)
+            return 0
+        checkpoint.restore_state(folder, fit, fit_key=fit_key)
+    except UserError as error:
+        log.warning("%s; starting anew", str(error).partition(";")[0])
+        return 0
+    return step
+
+
+def _saved(folder: Path) -> dict[str, str]:
+    """What a folder's state says of itself; nothing where it is damaged."""
+    try:
+        return checkpoint.state_position(folder)
+    except UserError:
+        return {}
 
 
 def clear_results(folder: Path, *, first_step: int) -> None:
@@ -70,14 +108,22 @@ def clear_results(folder: Path, *, first_step: int) -> None:
 
 @contextmanager
 def recorded_failure(
-    folder: Path, facts: dict[str, Any], *, has_begun: Callable[[], bool]
+    folder: Path, fit: Fit, facts: dict[str, Any], *, has_begun: Callable[[], bool]
 ) -> Generator[None]:
-    """Record a failure of the body, once training has begun, and let it pass on."""
+    """Record a failure of the body, once training has begun, and let it pass on.
+
+    Before, it leaves nothing of a run that is at its start. A complete run stays complete, whatever
+    happens to those who are told of it.
+    """
+    fresh = not (fit.next_step or fit.next_image)
     try:
         yield
     except BaseException as error:
-        if has_begun():
-            message = str(error) or type(error).__name__
-            with suppress(OSError):  # a full disk must not hide the failure itself
+        with suppress(OSError):  # a full disk must not hide the failure itself
+            if not has_begun() and fresh:
+                checkpoint.remove_state(folder)
+                shutil.rmtree(folder / names.SETTINGS, ignore_errors=True)
+            elif has_begun() and not is_complete(folder, facts["run_key"]):
+                message = str(error) or type(error).__name__
                 write_record(folder, status="failed", error=message, **facts)
         raise

@@ -27,7 +27,7 @@ from cfa_lab.metrics.thresholds import too_few_images
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
-from cfa_lab.run.begin import begin, first_step, recorded_failure
+from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
 from cfa_lab.run.outputs import diagnose, make_outcome, make_witness, write_results
 from cfa_lab.run.prepare import Preparation, prepare, seen_in_training
 from cfa_lab.run.progress import TrainingProgress
@@ -78,8 +78,8 @@ def run(
 
     What the user got wrong and can be known before training raises UserError and leaves no record;
     any later failure is recorded as `failed`, with the fit kept for `resume=<folder>`. `on_begin`
-    is called as training begins, when the folder is there to stay. `prepared` is what `prepare`
-    made of the same configuration, for a caller that needed it before.
+    is called as training begins, before anything else is in the folder. `prepared` is what
+    `prepare` made of the same configuration, for a caller that needed it before.
     """
     with shown_to_sweep(config, folder):
         return _run(config, folder, prepared, on_begin)
@@ -101,7 +101,7 @@ def _run(
         *doubt_about_validation(seen_in_training(table, table.validation)),
     ):
         log.warning("%s", doubt)
-    step = first_step(folder, resume=config.resume, fit_key=prepared.fit_key)
+    refuse_taken(folder, resume=config.resume, fit_key=prepared.fit_key)
     with timing.measure("features"):
         levels = extractor.collect([table.absolute(sample.path) for sample in table.train])
     with timing.measure("training"):
@@ -113,7 +113,9 @@ def _run(
             device=str(prepared.device),
             dimension_factor=config.backbone.dimension_factor,
         )
-    begin(folder, fit, fit_key=prepared.fit_key, first_step=step)
+    folder.mkdir(parents=True, exist_ok=True)
+    on_begin()  # first of all, so that whatever is killed from here on can be resumed
+    step = begin(config, folder, fit, fit_key=prepared.fit_key)
     facts = {
         "run_key": prepared.run_key,
         "config": asdict(config),
@@ -123,8 +125,7 @@ def _run(
     columns = SOLVED_COLUMNS if fit.optimizer is None else HISTORY_COLUMNS
     history = HistoryFile(folder, first_step=step, columns=columns)
     trackers = Trackers(make_tracker(config, folder), history)
-    with recorded_failure(folder, facts, has_begun=lambda: trackers.is_open), trackers:
-        on_begin()
+    with recorded_failure(folder, fit, facts, has_begun=lambda: trackers.is_open), trackers:
         with timing.measure("training"):
             detector = _train(config, prepared, fit, folder, trackers)
         del levels, fit
@@ -147,8 +148,6 @@ def _run(
                 config, prepared, folder, detector.cpu(), result
             )
             outcome = make_outcome(folder, result, predictions, panels, timing.seconds, diagnosis)
-            trackers.finish(outcome)
-        checkpoint.remove_state(folder)
         write_record(
             folder,
             status="complete",
@@ -160,6 +159,8 @@ def _run(
             | {"test_images_in_training": seen},
             **facts,
         )
+        checkpoint.remove_state(folder)
+        trackers.finish(outcome)
     return RunResult(
         folder=folder,
         evaluation=result,

@@ -8,14 +8,14 @@ import logging
 import os
 import re
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cfa_lab.files import write_atomically
-from cfa_lab.records import names
+from cfa_lab.records.folders import is_original, run_folders
 from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
@@ -42,31 +42,35 @@ def study_root(folder: Path) -> Path:
 class RunIndex:
     """The runs below `root`; complete ones are found below `others`, too.
 
-    Runs are put into `root` and unfinished ones taken over from there; `others` is only read.
+    Runs are put into `root` and unfinished ones taken over from there; `others` is only read. Where
+    a hint leads nowhere, as after a study was renamed, the folders are searched, once.
     """
 
     def __init__(self, root: Path, *, others: Sequence[Path] = ()):
         self.root = root
         self.roots = [root, *(other for other in others if other != root)]
+        self._found: dict[Path, dict[str, Path]] = {}
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no run to be found at all."""
-        return not any(_keys(root) for root in self.roots)
+        return not any(_keys(root) or self._found.get(root) for root in self.roots)
 
     def add(self, run_key: str, folder: Path) -> None:
         """Remember where the run of a key lies; the last one counts."""
-        hint = self.root / HINTS / run_key
-        hint.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(hint, Path(os.path.relpath(folder, self.root)).as_posix() + "\n")
+        _write_hint(self.root, run_key, folder)
 
     def complete(self, run_key: str) -> tuple[Path, dict[str, Any]] | None:
         """Folder and record of a complete run of this key."""
         for root in self.roots:
-            if (folder := _folder(root, run_key)) is not None:
-                record = record_of(folder)
-                if record.get("status") == "complete" and record.get("run_key") == run_key:
-                    return folder, record
+            hinted = _folder(root, run_key)
+            found = hinted and _complete(hinted, run_key)
+            if hinted and not found and _is_lost(hinted, run_key):
+                found = self._searched(root, run_key)
+            elif not found and (known := self._found.get(root, {}).get(run_key)):
+                found = _complete(known, run_key)
+            if found:
+                return found
         return None
 
     def begun(self, run_key: str) -> Path | None:
@@ -89,28 +93,72 @@ class RunIndex:
         finally:
             lock.release()
 
-    def rebuild(self) -> None:
-        """Make missing indices from the complete runs found in the folders."""
+    def rebuild(self, study: Path | None = None) -> None:
+        """Make the hints to complete runs again where there are none, and those to a study's own.
+
+        A study that was moved here has none.
+        """
         for root in self.roots:
-            if root.is_dir() and not (root / HINTS).is_dir():
-                index = RunIndex(root)
-                for path in sorted(root.rglob(names.RECORD)):
-                    record = record_of(path.parent)
-                    key, original = record.get("run_key"), not record.get("reused_from")
-                    if key and original and record.get("status") == "complete":
-                        index.add(key, path.parent)
+            if root.is_dir() and not _keys(root):
+                self._search(root, root)
+        if study is not None and study.is_dir() and self.root not in self._found:
+            self._search(self.root, study)
+
+    def _searched(self, root: Path, run_key: str) -> tuple[Path, dict[str, Any]] | None:
+        """What a search finds of a key whose hint leads nowhere; if nothing, the hint goes."""
+        if root not in self._found:
+            self._search(root, root)
+        found = self._found[root].get(run_key)
+        if found is None:
+            with suppress(OSError):
+                (root / HINTS / run_key).unlink(missing_ok=True)
+            return None
+        return _complete(found, run_key)
+
+    def _search(self, root: Path, top: Path) -> None:
+        """Find the complete runs below `top`, and hint to those of which no hint is good."""
+        found = self._found.setdefault(root, {}) if root == top else {}
+        for folder in run_folders(top):
+            record = record_of(folder)
+            key = record.get("run_key")
+            if not isinstance(key, str) or not is_original(record):
+                continue
+            found.setdefault(key, folder)
+            hinted = _folder(root, key)
+            if hinted is None or not _complete(hinted, key):
+                with suppress(
+                    OSError
+                ):  # a folder that is only read is searched by the next one too
+                    _write_hint(root, key, folder)
+
+
+def _write_hint(root: Path, run_key: str, folder: Path) -> None:
+    hint = root / HINTS / run_key
+    hint.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(hint, Path(os.path.relpath(folder, root)).as_posix() + "\n")
+
+
+def _complete(folder: Path, run_key: str) -> tuple[Path, dict[str, Any]] | None:
+    record = record_of(folder)
+    complete = record.get("status") == "complete" and record.get("run_key") == run_key
+    return (folder, record) if complete else None
+
+
+def _is_lost(folder: Path, run_key: str) -> bool:
+    """Whether a hint leads nowhere, or to another run that stands there now."""
+    return not folder.is_dir() or record_of(folder).get("run_key", run_key) != run_key
 
 
 def _keys(root: Path) -> list[str]:
     try:
         return [path.name for path in (root / HINTS).iterdir() if "." not in path.name]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []
 
 
 def _folder(root: Path, run_key: str) -> Path | None:
     try:
         folder = root / (root / HINTS / run_key).read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, ValueError):
         return None
     return Path(os.path.normpath(folder))

@@ -3,14 +3,16 @@
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
+from cfa_lab.records.folders import is_complete, is_kept, is_original
 from cfa_lab.records.record import record_of, write_reuse
 from cfa_lab.run.prepare import Preparation, prepare
 from cfa_lab.run.run import run
@@ -46,7 +48,7 @@ def run_once(
     prepared = prepare(config)
     key, fresh = prepared.run_key, config.resume == "never"
     with index.held(key):
-        found = None if fresh else reusable(config, key, index)
+        found = None if fresh else reusable(config, key, index, folder)
         if found is not None:
             folder = reuse(config, folder, *found)
             on_begin(folder)
@@ -59,7 +61,7 @@ def run_once(
         folder = _own_folder(folder, key, prepared.fit_key)
         if not fresh:
             _take_over(folder, index, prepared)
-        resumed = not fresh and (folder / names.STATE).is_file()
+        resumed = not fresh and _fit_key(folder) == prepared.fit_key
 
         def begin() -> None:
             index.add(key, folder)
@@ -74,15 +76,21 @@ def run_once(
     )
 
 
-def reusable(config: Config, run_key: str, index: RunIndex) -> tuple[Path, dict[str, Any]] | None:
+def reusable(
+    config: Config, run_key: str, index: RunIndex, folder: Path | None = None
+) -> tuple[Path, dict[str, Any]] | None:
     """The complete run that can stand for this one: its key is the same, and it left what is asked.
 
-    Maps are files that decide no number, so they are not part of the key.
+    First of all the one in the job's own `folder`. Maps are files that decide no number, so they
+    are not part of the key.
     """
-    found = index.complete(run_key)
-    if found and config.evaluation.maps and not (found[0] / names.MAPS).is_dir():
-        return None
-    return found
+    candidates = [index.complete(run_key)]
+    if folder is not None and is_complete(folder, run_key):
+        candidates.insert(0, (folder, record_of(folder)))
+    for found in candidates:
+        if found and (not config.evaluation.maps or (found[0] / names.MAPS).is_dir()):
+            return found
+    return None
 
 
 def reuse(config: Config, folder: Path, found: Path, record: dict[str, Any]) -> Path:
@@ -90,21 +98,34 @@ def reuse(config: Config, folder: Path, found: Path, record: dict[str, Any]) -> 
 
     A complete run of the same key that lies there already stays as it is.
     """
+    if is_complete(folder, record["run_key"]):
+        return folder
     folder = _own_folder(folder, record["run_key"])
-    there = record_of(folder)
-    if found != folder and (there.get("status") != "complete" or "reused_from" in there):
+    if found != folder:
         write_reuse(folder, found, record, asdict(config))
     return folder
 
 
 def _own_folder(folder: Path, run_key: str, fit_key: str = "") -> Path:
-    """`folder`, or one beside it with the key in its name where it holds another run."""
+    """`folder`, or the first beside it, with the key in its name, that holds no other run.
+
+    A complete run is another one even where its key is the same: nothing is written over it.
+    """
+    beside = (folder.with_name(f"{folder.name}-{run_key}{end}") for end in _endings())
+    return next(path for path in chain([folder], beside) if _is_free(path, run_key, fit_key))
+
+
+def _endings() -> Iterator[str]:
+    return chain([""], (f"-{number}" for number in count(2)))
+
+
+def _is_free(folder: Path, run_key: str, fit_key: str) -> bool:
     record, fit = record_of(folder), _fit_key(folder)
+    if is_original(record):
+        return False
     if record.get("run_key") == run_key or (fit and fit == fit_key):
-        return folder
-    if record or fit or (folder / names.HISTORY).exists():
-        return folder.with_name(f"{folder.name}-{run_key}")
-    return folder
+        return True
+    return not (fit or is_kept(folder))
 
 
 def _take_over(folder: Path, index: RunIndex, prepared: Preparation) -> None:

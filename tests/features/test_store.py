@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -70,11 +71,11 @@ def test_what_is_not_there_or_was_made_otherwise_is_none(tmp_path):
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_unless_nothing_reads_it(tmp_path_factory, position, bit):
     path = tmp_path_factory.mktemp("entry") / "entry"
-    content = bytearray(encode(features(), identity=IDENTITY))
+    content = bytearray(encode(features(), of="kind/image", identity=IDENTITY))
     content[position % len(content)] ^= 1 << bit
     path.write_bytes(content)
     try:
-        found = read_entry(path)
+        found = read_entry(path, of="kind/image")
     except DamagedEntry:
         return
     assert_same(found, features())
@@ -90,6 +91,56 @@ def test_a_shortened_entry_is_removed_and_can_be_made_again(tmp_path, kept):
     assert not file.path.exists()
     shelf.write(name(1), features())
     assert_same(shelf.read(name(1)), features())
+
+
+def test_an_entry_that_holds_another_images_features_is_made_again(tmp_path, caplog):
+    """As when a copy went wrong: it is whole, but not what its name says."""
+    shelf = make_shelf(tmp_path)
+    other = FeatureStore(tmp_path, 1).shelf(IDENTITY | {"threads": 2})
+    shelf.write(name(1), features(1))
+    other.write(name(2), features(2))
+    for wrong in (shelf._path(name(1)), other._path(name(2))):
+        shutil.copy(wrong, shelf._path(name(2)))
+        assert shelf.read(name(2)) is None
+        assert "features of another image" in caplog.text
+        assert not shelf._path(name(2)).exists()
+        caplog.clear()
+    shelf.write(name(2), features(3))
+    assert_same(shelf.read(name(2)), features(3))
+    assert_same(shelf.read(name(1)), features(1))
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_store_that_can_only_be_read_is_read(tmp_path, monkeypatch, caplog, code):
+    make_shelf(tmp_path).write(name(1), features(1))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    for place, function in (
+        *((os, call) for call in ("utime", "open")),
+        *((Path, call) for call in ("mkdir", "unlink", "write_bytes")),
+    ):
+        monkeypatch.setattr(place, function, refuse)
+    shelf = make_shelf(tmp_path)
+    assert shelf.claim(name(1))
+    assert_same(shelf.read(name(1)), features(1))
+    assert not shelf.store.full
+    with shelf.lock(name(2)):
+        shelf.write(name(2), features(2))
+    assert shelf.store.full
+    assert shelf.read(name(2)) is None
+    assert len(caplog.records) == 1
+    assert "cannot be added to" in caplog.text
+
+
+def test_entries_of_tiles_are_counted_and_go_like_others(tmp_path):
+    shelf = make_shelf(tmp_path)
+    shelf.write(f"{name(1)}-0", features(1))
+    shelf.write(f"{name(1)}-11", features(2))
+    assert len(stored_files(tmp_path)) == 2
+    assert trim(tmp_path, 0) == 0
+    assert not stored_files(tmp_path)
 
 
 def fill(folder: Path, count: int) -> list[Path]:

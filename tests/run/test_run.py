@@ -193,11 +193,23 @@ def test_resume_never_and_another_run_in_the_same_folder_start_anew(
         patch.setattr(run_module, "evaluate", None)
         with pytest.raises(TypeError):
             run(tiny_config("seed=5"), tmp_path)
+        with pytest.raises(TypeError):
+            run(tiny_config("trainer.epochs=1"), tmp_path)
+        with pytest.raises(TypeError):
+            run(tiny_config("resume=never", "trainer.epochs=1"), tmp_path)
+        assert len(rows(tmp_path / "history.csv")) == 3
     run(tiny_config(), tmp_path)
     assert (tmp_path / "history.csv").read_bytes() == (done[1] / "history.csv").read_bytes()
-    steps = rows(tmp_path / "history.csv")
-    run(tiny_config("resume=never", "trainer.epochs=1"), tmp_path)
-    assert len(rows(tmp_path / "history.csv")) == len(steps) / 3
+
+
+@pytest.mark.parametrize("more", [[], ["resume=never"], ["seed=5"]])
+def test_a_complete_run_is_never_cleared(done, tiny_config, more):
+    folder = done[1]
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for resume in ([], [f"resume='{folder}'"]) if "resume=never" not in more else ([],):
+        with pytest.raises(UserError, match=r"holds a complete run, which stays"):
+            run(tiny_config(*more, *resume), folder)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
 def test_a_bad_test_image_fails_after_training_and_resumes_once_mended(

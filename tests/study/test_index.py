@@ -97,3 +97,70 @@ def test_named_studies_below_multirun_share_their_runs():
     assert study_root(Path("/x/multirun")) == Path("/x/multirun")
     assert study_root(Path("/x/sweeps/2026-01-02/03-04-05")) == Path("/x/sweeps")
     assert study_root(Path("/scratch/study")) == Path("/scratch/study")
+
+
+def test_runs_of_a_renamed_study_are_found_and_hinted_at_again(tmp_path: Path):
+    index = RunIndex(tmp_path)
+    for number, key in enumerate(("aa", "bb")):
+        index.add(key, write_run(tmp_path / "a" / str(number), key))
+    index.add("gone", tmp_path / "a" / "gone")
+    (tmp_path / "a").rename(tmp_path / "b")
+    index = RunIndex(tmp_path)
+    index.rebuild()
+    for number, key in enumerate(("aa", "bb")):
+        found = index.complete(key)
+        assert found is not None
+        assert found[0] == tmp_path / "b" / str(number)
+    assert RunIndex(tmp_path).begun("bb") == tmp_path / "b" / "1", "the hint is good again"
+    assert index.complete("gone") is None
+    assert index.begun("gone") is None, "nobody searches for it a second time"
+
+
+def test_a_hint_to_a_folder_where_another_run_stands_now_is_not_the_end(tmp_path: Path):
+    index = RunIndex(tmp_path)
+    index.add("aa", write_run(tmp_path / "a" / "0", "aa"))
+    (tmp_path / "a").rename(tmp_path / "b")
+    index.add("cc", write_run(tmp_path / "a" / "0", "cc"))
+    found = RunIndex(tmp_path).complete("aa")
+    assert found is not None
+    assert found[0] == tmp_path / "b" / "0"
+
+
+def test_an_emptied_index_is_made_again_and_a_study_moved_here_is_seen(tmp_path: Path):
+    (tmp_path / ".runs").mkdir()
+    done = write_run(tmp_path / "a" / "0", "aa")
+    index = RunIndex(tmp_path)
+    index.rebuild()
+    assert index.begun("aa") == done
+    moved = write_run(tmp_path / "moved" / "0", "bb")
+    index = RunIndex(tmp_path)
+    index.rebuild()
+    assert index.complete("bb") is None, "one good hint is there: nothing is searched"
+    index.rebuild(tmp_path / "moved")
+    found = index.complete("bb")
+    assert found is not None
+    assert found[0] == moved
+
+
+def test_a_root_that_is_only_read_is_searched(tmp_path: Path, monkeypatch):
+    done = write_run(tmp_path / "a" / "0", "aa")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    index = RunIndex(tmp_path / "other", others=[tmp_path])
+    index.rebuild()
+    assert not index.is_empty
+    found = index.complete("aa")
+    assert found is not None
+    assert found[0] == done
+
+
+def test_what_is_no_hint_leads_nowhere(tmp_path: Path):
+    index = RunIndex(tmp_path)
+    index.add("aa", write_run(tmp_path / "a" / "0", "aa"))
+    (tmp_path / ".runs" / "aa").write_bytes(b"\xff\xfe")
+    assert index.begun("aa") is None
+    (tmp_path / ".runs" / "bb").mkdir()
+    assert index.begun("bb") is None

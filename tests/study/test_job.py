@@ -1,6 +1,7 @@
 """A job of a study: reused, gone on with, retried or computed, always with the same numbers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,58 @@ def test_a_process_builds_each_network_once(tiny_config: Configure, tmp_path: Pa
     state["conv1.weight"] += 1
     save_file(state, path)
     assert make_backbone(config)[1] != first[1]
+
+
+def test_a_finished_run_in_the_jobs_own_folder_is_reused_without_any_hint(
+    root: Path, tiny_config: Configure, tmp_path: Path
+):
+    shutil.copytree(root / "first", tmp_path / "b" / "0")
+    before = (tmp_path / "b" / "0" / "metrics.json").read_bytes()
+    outcome = once(tiny_config(), tmp_path / "b" / "0", tmp_path)
+    assert (outcome.status, outcome.folder) == ("reused", tmp_path / "b" / "0")
+    assert (tmp_path / "b" / "0" / "metrics.json").read_bytes() == before
+
+
+def test_a_complete_run_of_the_same_key_is_not_written_over(
+    root: Path, tiny_config: Configure, tmp_path: Path
+):
+    shutil.copytree(root / "first", tmp_path / "0")
+    before = {p: p.read_bytes() for p in (tmp_path / "0").rglob("*") if p.is_file()}
+    for settings in (["resume=never"], ["evaluation.maps=true"], ["resume=never"]):
+        outcome = once(tiny_config(*settings), tmp_path / "0", tmp_path)
+        assert outcome.status == "computed"
+        assert outcome.folder != tmp_path / "0"
+    assert {p: p.read_bytes() for p in (tmp_path / "0").rglob("*") if p.is_file()} == before
+    assert len(list(tmp_path.glob("0*"))) == 4
+
+
+def test_what_a_process_left_before_there_was_anything_to_go_on_from_is_taken_again(
+    root: Path, tiny_config: Configure, tmp_path: Path
+):
+    """Killed before the first state, or a history without one, as earlier versions left them."""
+    folder = tmp_path / "0"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text("[]")
+    (folder / "history.csv").write_text("")
+    (folder / ".state.safetensors.77.partial").write_text("half")
+    outcome = once(tiny_config(), folder, tmp_path)
+    assert (outcome.status, outcome.folder) == ("computed", folder)
+    assert record(folder)["metrics"] == record(root / "first")["metrics"]
+    assert not list(folder.glob(".*.partial"))
+
+
+def test_a_damaged_state_keeps_no_job_from_its_result(
+    root: Path, tiny_config: Configure, tmp_path: Path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "evaluate", None)
+        with pytest.raises(TypeError):
+            once(tiny_config(), tmp_path / "0", tmp_path)
+    path = tmp_path / "0" / "state.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    assert plan([tiny_config()], RunIndex(tmp_path))[0].status == "new"
+    outcome = once(tiny_config(), tmp_path / "0", tmp_path)
+    assert outcome.status == "computed"
+    assert record(outcome.folder)["metrics"] == record(root / "first")["metrics"]

@@ -10,6 +10,7 @@ from cfa_lab import fit_pyramid
 from cfa_lab.config import load_settings
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
+from cfa_lab.training import checkpoint
 from cfa_lab.training.checkpoint import (
     load_description,
     load_detector,
@@ -173,3 +174,108 @@ def test_a_solution_continues_from_any_image_to_the_same_numbers(tmp_path, monke
     restore_state(tmp_path, solved, fit_key="k")
     assert train(solved, Observer()) == []
     assert torch.equal(detector_of(solved).bank, whole.bank)
+
+
+def saved_fit(folder, *, optimizer: str = "adamw") -> Fit:
+    """A fit in its second epoch or after some of its images, with its state in the folder."""
+    values = load_settings("lab")
+    values.optimizer.name = optimizer
+    values.trainer.epochs, values.trainer.batch_size = 3, 2
+
+    def keep(fit: Fit) -> None:
+        if fit.next_epoch == 1 or 0 < fit.next_image < 6:
+            save_state(folder, fit, fit_key="k")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_pyramid(make_pyramid(6), preset=values, observer=Observer(epoch=keep, image=keep))
+    return new_fit(make_pyramid(6), values)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "closed_form"])
+def test_a_state_with_any_flipped_bit_is_refused(tmp_path, optimizer):
+    fit = saved_fit(tmp_path, optimizer=optimizer)
+    path = tmp_path / "state.safetensors"
+    good = path.read_bytes()
+    weight = fit.descriptor.weight.detach().clone()
+    numbers = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        place = int(torch.randint(len(good), (), generator=numbers))
+        content = bytearray(good)
+        content[place] ^= 1 << int(torch.randint(8, (), generator=numbers))
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="start a new run without resume="):
+            state_position(tmp_path)
+        with pytest.raises(UserError):
+            restore_state(tmp_path, fit, fit_key="k")
+    assert torch.equal(fit.descriptor.weight, weight), "nothing of it was taken"
+    path.write_bytes(good)
+    restore_state(tmp_path, fit, fit_key="k")
+    assert not torch.equal(fit.descriptor.weight, weight) or optimizer == "closed_form"
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, -1])
+def test_a_shortened_state_is_refused(tmp_path, kept):
+    saved_fit(tmp_path)
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match="damaged"):
+        state_position(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "position", "said"),
+    [
+        ({"weight": torch.ones(1, 17)}, {}, "weight is torch.float32"),
+        ({"bias": torch.ones(1)}, {}, "bias is"),
+        ({"bank": torch.ones(1, 15)}, {}, "bank is"),
+        ({"radius": torch.ones(1)}, {}, "radius is"),
+        ({"radius": torch.ones((), dtype=torch.float64)}, {}, "radius is torch.float64"),
+        ({"radius": torch.tensor(torch.nan)}, {}, "no finite number"),
+        ({"optimizer.0.exp_avg": torch.ones(1)}, {}, "exp_avg is"),
+        ({"optimizer.0.step": None}, {}, "tells otherwise"),
+        ({"optimizer.1.exp_avg_sq": None}, {}, "tells otherwise"),
+        ({"optimizer.7.step": torch.ones(())}, {}, "tells otherwise"),
+        ({"other": torch.ones(())}, {}, "tells otherwise"),
+        ({}, {"next_epoch": "2"}, "do not go together"),
+        ({}, {"next_epoch": "9", "next_step": "27"}, "do not go together"),
+        ({}, {"next_step": "2"}, "do not go together"),
+        ({}, {"next_image": "1"}, "do not go together"),
+        ({}, {"next_step": "-3"}, "no state of a run"),
+        ({}, {"next_step": "3.0"}, "no state of a run"),
+    ],
+)
+def test_a_state_that_is_whole_but_not_of_this_fit_is_refused(tmp_path, changed, position, said):
+    fit = saved_fit(tmp_path)
+    path = tmp_path / "state.safetensors"
+    tensors, before = checkpoint._read_tensors(path)
+    tensors = {name: value for name, value in (tensors | changed).items() if value is not None}
+    metadata = {k: v for k, v in (before | position).items() if k != checkpoint.CHECKSUM}
+    checkpoint._save_tensors(path, tensors, metadata)
+    with pytest.raises(UserError, match=said):
+        restore_state(tmp_path, fit, fit_key="k")
+    assert fit.next_step == 0
+
+
+def test_a_state_of_an_earlier_version_is_refused(tmp_path):
+    """Those had no checksum, so nobody can tell what became of them."""
+    fit = saved_fit(tmp_path)
+    path = tmp_path / "state.safetensors"
+    tensors, metadata = checkpoint._read_tensors(path)
+    del metadata[checkpoint.CHECKSUM]
+    save_file(tensors, path, metadata)
+    with pytest.raises(UserError, match="of an earlier version"):
+        restore_state(tmp_path, fit, fit_key="k")
+
+
+def test_a_model_with_a_flipped_bit_is_refused_and_one_without_checksum_is_read(tmp_path):
+    detector, _ = fit_pyramid(make_pyramid(2), epochs=0)
+    save(tmp_path, detector)
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="its checksum is wrong"):
+        load_detector(tmp_path)
+    save_file(detector.state_dict(), path)
+    assert torch.equal(load_detector(tmp_path).bank, detector.bank)
