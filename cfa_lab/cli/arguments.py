@@ -40,6 +40,8 @@ def resumed(arguments: list[str]) -> list[str]:
     if MULTIRUN_FLAGS & set(arguments):
         raise UserError("resume=<folder> continues one run; leave out -m")
     folder = Path(value).expanduser().absolute()
+    if folder.is_symlink():  # outputs/latest
+        folder = folder.resolve()
     saved = folder / names.OVERRIDES
     if not saved.is_file():
         raise UserError(

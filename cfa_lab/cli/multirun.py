@@ -13,8 +13,9 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
-from cfa_lab.cli.task import save_settings, study_index
+from cfa_lab.cli.task import link_latest, save_settings, study_index
 from cfa_lab.errors import UserError
+from cfa_lab.progress import duration, phase, show_progress
 from cfa_lab.records import names
 from cfa_lab.records.record import record_of
 
@@ -34,15 +35,19 @@ def multirun(
     Says beforehand what there is to do and afterwards what came out. Raises UserError where jobs
     failed, once the others have ended.
     """
-    jobs = make_jobs(combinations, master, loader)
-    from cfa_lab.study.plan import plan
-    from cfa_lab.study.show import duration, headline, list_jobs, show_summary
+    with show_progress(say=log.info):
+        with phase("starting"):
+            jobs = make_jobs(combinations, master, loader)
+            from cfa_lab.study.index import dated_root
+            from cfa_lab.study.plan import plan
+            from cfa_lab.study.show import headline, list_jobs, names_of, show_summary
 
-    folder = Path(master.hydra.sweep.dir).absolute()
-    index = study_index(master)
-    index.rebuild(folder)
-    configs = [job.config for job in jobs]
-    planned = plan(configs, index)
+        folder = Path(master.hydra.sweep.dir).absolute()
+        index = study_index(master)
+        configs = [job.config for job in jobs]
+        with phase("looking for what is done"):
+            index.rebuild(folder)
+            planned = plan(configs, index)
     parallel = _num_parallel(master)
     if list_only:
         print(headline(configs, planned, parallel=parallel))
@@ -51,6 +56,9 @@ def multirun(
     log.info(headline(configs, planned, parallel=parallel))
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(master, folder / names.MULTIRUN)
+    if (root := dated_root(folder)) is not None:
+        link_latest(root, folder)
+    called = names_of([job.settings for job in jobs])
     outcomes: dict[int, Any] = {}
     for number, (job, state) in enumerate(zip(jobs, planned, strict=True)):
         if state.found is not None:
@@ -60,10 +68,15 @@ def multirun(
         batches = [[n] for n in waiting] if parallel == 1 else [waiting]
         began = time.monotonic()
         for i, batch in enumerate(batches):
-            if i:
-                left = (time.monotonic() - began) / i * (len(batches) - i)
-                log.info("%d of %d jobs done; about %s left", i, len(batches), duration(left))
+            if parallel == 1:
+                number = batch[0]
+                state = planned[number].status
+                again = " goes on" if state in ("unfinished", "failed") else ""
+                log.info("job %d of %d%s: %s", number, len(jobs), again, called[number])
             outcomes |= _launch(launcher, {n: jobs[n] for n in batch}, folder, first=i)
+            if parallel == 1:
+                seconds = time.monotonic() - began
+                log.info("%s", _told(outcomes[batch[0]], i + 1, len(batches), seconds))
     ordered = [outcomes[number] for number in range(len(jobs))]
     show_summary([job.settings for job in jobs], configs, ordered, folder)
     if failed := sum(outcome.status == "failed" for outcome in ordered):
@@ -72,6 +85,15 @@ def multirun(
             "the others"
         )
     return ordered
+
+
+def _told(outcome: Any, done: int, num_jobs: int, seconds: float) -> str:
+    """What came out of a job, and how long the others may take."""
+    auroc = outcome.metrics.get("test/image_auroc")
+    value = "undefined" if auroc is None else f"{auroc:.4f}"
+    found = f", image AUROC {value}" if outcome.status != "failed" else ""
+    left = f"; {num_jobs - done} jobs left, about {duration(seconds / done * (num_jobs - done))}"
+    return f"  {outcome.status}{found}{left if done < num_jobs else ''}"
 
 
 def _reuse(job: Job, folder: Path, found: Path, record: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """One Hydra job: a single run, or one of many."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from cfa_lab.cli.messages import describe, is_disk_full
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.files import write_atomically
+from cfa_lab.files import replacing, write_atomically
+from cfa_lab.progress import phase, show_progress
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_kept
 from cfa_lab.records.record import record_of
@@ -46,25 +48,27 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
     config = to_config(cfg)
     if config.category == "all":
         raise UserError("category=all stands for many runs; put -m before it")
-    with importing():
-        from cfa_lab.run.begin import refuse_other_run
-        from cfa_lab.run.prepare import prepare
-        from cfa_lab.run.run import run
-        from cfa_lab.run.show import show_result
-        from cfa_lab.study.index import RunIndex, dated_root
+    with show_progress(say=log.info):
+        with phase("starting"), importing():
+            from cfa_lab.run.begin import refuse_other_run
+            from cfa_lab.run.prepare import prepare
+            from cfa_lab.run.run import run
+            from cfa_lab.run.show import show_result
+            from cfa_lab.study.index import RunIndex, dated_root
 
-    prepared = None
-    if is_kept(folder):
-        prepared = prepare(config)
-        refuse_other_run(folder, resume=config.resume, fit_key=prepared.fit_key)
-    result = run(
-        config,
-        folder,
-        prepared=prepared,
-        on_begin=lambda: save_settings(folder, cfg, hydra_config),
-    )
-    if (root := dated_root(folder)) is not None:  # a multirun may reuse it
-        RunIndex(root).add(record_of(folder)["run_key"], folder)
+        prepared, root = None, dated_root(folder)
+        if is_kept(folder):
+            prepared = prepare(config)
+            refuse_other_run(folder, resume=config.resume, fit_key=prepared.fit_key)
+
+        def begin() -> None:
+            save_settings(folder, cfg, hydra_config)
+            if root is not None:
+                link_latest(root, folder)
+
+        result = run(config, folder, prepared=prepared, on_begin=begin)
+        if root is not None:  # a multirun may reuse it
+            RunIndex(root).add(record_of(folder)["run_key"], folder)
     show_result(result)
     return result.evaluation.metrics["test/image_auroc"]
 
@@ -73,14 +77,29 @@ def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
     """A job of a multirun: an outcome, failures included, for cfa_lab's own sweeper."""
     hydra_config: Any = HydraConfig.instance().cfg
     ours = hydra_config.hydra.sweeper._target_.endswith(SWEEPER)
-    with importing():
+    alone = hydra_config.hydra.launcher._target_.endswith("BasicLauncher")
+    with show_progress(
+        live=None if alone else False, label="" if alone else folder.name, say=log.info
+    ):
+        outcome = _outcome(cfg, folder, hydra_config, ours=ours)
+    if outcome.status == "failed":
+        return outcome
+    auroc = outcome.metrics["test/image_auroc"]
+    if not (alone and ours):  # the multirun says so itself
+        value = "undefined" if auroc is None else f"{auroc:.4f}"
+        log.info("%s: %s, image AUROC %s", outcome.folder.name, outcome.status, value)
+    return outcome if ours else auroc
+
+
+def _outcome(cfg: DictConfig, folder: Path, hydra_config: Any, *, ours: bool) -> Any:
+    with phase("starting"), importing():
         from cfa_lab.study.job import JobOutcome, run_once
 
     try:
         config = on_its_gpu(to_config(cfg), hydra_config.hydra.job.num)
         if config.category == "all":
             raise UserError("category=all needs hydra/sweeper=cfa_lab, the default")
-        outcome = run_once(
+        return run_once(
             config,
             folder,
             study_index(hydra_config),
@@ -97,10 +116,6 @@ def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
     except KeyboardInterrupt:
         remove_if_empty(folder)
         raise
-    auroc = outcome.metrics["test/image_auroc"]
-    value = "undefined" if auroc is None else f"{auroc:.4f}"
-    log.info("%s: %s, image AUROC %s", outcome.folder.name, outcome.status, value)
-    return outcome if ours else auroc
 
 
 def study_index(hydra_config: DictConfig) -> Any:
@@ -138,6 +153,15 @@ def save_settings(folder: Path, cfg: DictConfig, hydra_config: Any) -> None:
         folder / names.HYDRA, OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["hydra"]))
     )
     write_atomically(folder / names.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(task)))
+
+
+def link_latest(root: Path, folder: Path) -> None:
+    """Let `<root>/latest` lead to a folder below `root`; nothing where there can be no link."""
+    link = root / names.LATEST
+    if link.exists() and not link.is_symlink():
+        return  # somebody's own
+    with suppress(OSError), replacing(link) as partial:
+        partial.symlink_to(folder.relative_to(root), target_is_directory=True)
 
 
 def remove_if_empty(folder: Path) -> None:

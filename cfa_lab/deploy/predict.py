@@ -9,13 +9,13 @@ from typing import Any
 from cfa_lab.deploy import watch
 from cfa_lab.deploy.arguments import add_model, open_model
 from cfa_lab.deploy.intake import WORKERS, batches, modified_at
-from cfa_lab.deploy.progress import Progress
 from cfa_lab.deploy.runtime import Runtime
 from cfa_lab.deploy.scan import scored_batches
 from cfa_lab.deploy.sources import STANDARD_INPUT, named_images
 from cfa_lab.deploy.table import PredictionTable
 from cfa_lab.deploy.writer import Outputs, Writer
 from cfa_lab.errors import UserError
+from cfa_lab.progress import phase, show_progress
 from cfa_lab.training.description import ModelDescription
 
 
@@ -62,12 +62,13 @@ def predict(
         for path in paths:
             if (str(path), modified_at(path)) in done:
                 counts["reused"] += 1
+                shown.skip()
             else:
                 yield path
 
     def count(row: dict[str, Any]) -> None:
         counts["scored"] += row["error"] is None
-        progress.step(done=counts["reused"])
+        shown.advance()
 
     taken = batches(
         waiting(),
@@ -76,11 +77,15 @@ def predict(
         workers=workers,
         longest_side=outputs.longest_side,
     )
-    with Progress(total) as progress, Writer(table, outputs, count) as writer:
+    with (
+        show_progress(),
+        phase("scoring", total, "images") as shown,
+        Writer(table, outputs, count) as writer,
+    ):
         for batch in scored_batches(runtime, taken):
             for result in batch:
                 writer.put(result)
-    return counts | {"per_second": round(progress.per_second)}
+    return counts | {"per_second": round(shown.per_second)}
 
 
 def _outputs(options: argparse.Namespace, description: ModelDescription, folder: Path) -> Outputs:

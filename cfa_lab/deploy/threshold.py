@@ -11,11 +11,11 @@ import numpy as np
 from cfa_lab.deploy.arguments import add_model, open_model
 from cfa_lab.deploy.intake import WORKERS, batches
 from cfa_lab.deploy.load import EXPORTED, model_folder
-from cfa_lab.deploy.progress import Progress
 from cfa_lab.deploy.scan import Result, scored_batches
 from cfa_lab.deploy.sources import named_images
 from cfa_lab.errors import UserError
 from cfa_lab.metrics.thresholds import fit_threshold, too_few_images
+from cfa_lab.progress import each, show_progress
 from cfa_lab.training.checkpoint import write_description
 from cfa_lab.training.description import ModelThresholds
 from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, within
@@ -39,17 +39,16 @@ def main(arguments: list[str]) -> None:
     folder = model_folder(options.run.expanduser())
     runtime = open_model(options)
     paths = list(named_images(options.images))
-    with Progress(len(paths)) as progress:
+    with show_progress():
         taken = batches(
             paths,
             runtime.description.image,
             batch_size=runtime.batch_size,
             workers=WORKERS,
         )
+        results = (one for batch in scored_batches(runtime, taken) for one in batch)
         scores, pixels = _scores(
-            (one for batch in scored_batches(runtime, taken) for one in batch),
-            most=max(1, MAX_PIXELS // len(paths)),
-            progress=progress,
+            each(results, "scoring", len(paths)), most=max(1, MAX_PIXELS // len(paths))
         )
     rule: ThresholdRule = options.rule
     image, pixel = (
@@ -91,9 +90,7 @@ def left_out_alarms(scores: np.ndarray, rule: str, *, quantile: float, num_sd: f
     return alarms
 
 
-def _scores(
-    results: Iterable[Result], *, most: int, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
+def _scores(results: Iterable[Result], *, most: int) -> tuple[np.ndarray, np.ndarray]:
     """All scores, and at most `most` map values of each image."""
     scores: list[float] = []
     pixels: list[np.ndarray] = []
@@ -103,7 +100,6 @@ def _scores(
         scores.append(scored.score)
         values = scored.window_map.ravel()
         pixels.append(values[:: -(-len(values) // most)])
-        progress.step(done=0)
     return np.array(scores), np.concatenate(pixels)
 
 

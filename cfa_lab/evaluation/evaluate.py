@@ -16,6 +16,7 @@ from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.collected import CollectedScores
 from cfa_lab.metrics.thresholds import fit_threshold
+from cfa_lab.progress import phase
 from cfa_lab.tracking.base import Curve
 
 CURVES = {
@@ -134,7 +135,8 @@ def evaluate(
             defects=None if reader is None else [reader.read(sample, scored.placement)],
             kinds=None if reader is None else [reader.kind(sample)],
         )
-    found = _summary(collected, images, outside, thresholds, num_resamples)
+    with phase("metrics and intervals" if num_resamples else "metrics"):
+        found = _summary(collected, images, outside, thresholds, num_resamples)
     if reader is not None and reader.why_not:
         found = _without_spro(found, reader.why_not)
     return _with_seg_f1(found, table) if "seg_f1" in table.measures else found

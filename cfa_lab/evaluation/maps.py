@@ -20,6 +20,7 @@ from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.neighbours import Neighbours
 from cfa_lab.method.pyramid import patch_grid
+from cfa_lab.progress import each
 from cfa_lab.records.maps import write_map
 
 
@@ -50,7 +51,8 @@ def score_images(
 ) -> Iterator[tuple[ScoredImage, Tensor]]:
     """Score images in order; yields each with its map (h, w) of the scored window."""
     geometry = extractor.geometry
-    for sample, inputs in inputs_of_images(extractor, table, samples):
+    images = inputs_of_images(extractor, table, samples)
+    for sample, inputs in each(images, "scoring", len(samples)):
         parts = []
         for placement, pyramid in inputs:
             told = see and partial(see, sample, placement, patch_grid(pyramid))

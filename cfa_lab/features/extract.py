@@ -25,6 +25,7 @@ from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
 from cfa_lab.method.precision import multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import pool
+from cfa_lab.progress import each
 from cfa_lab.vocabulary import DTYPES, PRECISIONS, Dtype, Precision, one_of, within
 
 
@@ -72,7 +73,7 @@ class Extractor:
         the store, or from the images where there is none.
         """
         paths = self.sources(paths)
-        images = self.images(paths)
+        images = each(self.images(paths), "features", len(paths), self._unit)
         if (first := next(images, None)) is None:
             return []
         num_bytes = len(paths) * sum(level.nbytes for level in first.pyramid)
@@ -180,6 +181,10 @@ class Extractor:
         """Whether the backbone multiplies in bf16."""
         return self.precision == "fast" and multiplies_faster_in_bf16(self.device)
 
+    @property
+    def _unit(self) -> str:
+        return "tiles" if self.geometry.resize == "tile" else "images"
+
     def _decoded(self, paths: Sequence[Source]) -> Iterator[list[LoadedImage]]:
         return iterate_images(
             paths, self.geometry, batch_size=self.batch_size, workers=self.workers
@@ -212,7 +217,7 @@ class Extractor:
         shelf = store.shelf(self.identity())
         there = [shelf.claim(image) for image in self._hashes(paths)]
         new = [path for path, known in zip(paths, there, strict=True) if not known]
-        for _ in self.images(new):
+        for _ in each(self.images(new), "features", len(new), self._unit):
             if store.full:
                 break
 
@@ -237,7 +242,8 @@ class Extractor:
 
     def _hashes(self, paths: Sequence[Source]) -> list[str]:
         with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(_source_hash, paths))
+            hashes = pool.map(_source_hash, paths)
+            return list(each(hashes, "reading", len(paths), self._unit))
 
 
 def _source_hash(source: Source) -> str:

@@ -14,6 +14,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.cpu.coreset import k_centre as compiled_k_centre
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.pyramid import StoredLevel, coordinates, take, upsample
+from cfa_lab.progress import phase
 
 CANDIDATES = 40_000
 """At most so many patches, drawn at random, are looked at; more only where more are asked for."""
@@ -30,9 +31,10 @@ def coreset_bank(
 
     Raises UserError where there are fewer patches than entries.
     """
-    candidates = draw_patches(levels, descriptor, num_entries, seed=seed)
-    phi = torch.addmm(descriptor.bias, candidates, descriptor.weight.T)
-    return phi[k_centre(phi, num_entries)]
+    with phase("patches to choose from"):
+        candidates = draw_patches(levels, descriptor, num_entries, seed=seed)
+        phi = torch.addmm(descriptor.bias, candidates, descriptor.weight.T)
+        return phi[k_centre(phi, num_entries)]
 
 
 def draw_patches(

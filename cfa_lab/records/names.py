@@ -6,6 +6,8 @@ HISTORY = "history.csv"
 EVALUATIONS = "evaluations.csv"
 PREDICTIONS = "predictions.csv"
 DIAGNOSTICS = "diagnostics.json"
+LOG = "run.log"
+"""What was said on the screen."""
 MODEL, MODEL_DESCRIPTION = "model.safetensors", "model.json"
 STATE = "state.safetensors"
 """What an unfinished fit goes on from."""
@@ -16,6 +18,9 @@ SETTINGS = ".hydra"
 CONFIG, HYDRA, OVERRIDES = (f"{SETTINGS}/{name}.yaml" for name in ("config", "hydra", "overrides"))
 WANDB = "wandb"
 """The folder that wandb makes for its own files."""
+
+LATEST = "latest"
+"""A link beside dated folders to the one that was begun last."""
 
 MULTIRUN = "multirun.yaml"
 """Beside the run folders of a multirun."""

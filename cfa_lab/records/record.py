@@ -11,6 +11,8 @@ from cfa_lab.files import write_atomically
 from cfa_lab.records import names
 
 SCHEMA = 1
+INTERRUPTED = "KeyboardInterrupt"
+"""The error of a run that somebody stopped: it is unfinished, nothing was wrong with it."""
 
 
 def write_record(

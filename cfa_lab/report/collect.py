@@ -11,7 +11,7 @@ from typing import Any
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.folders import run_folders
-from cfa_lab.records.record import SCHEMA, read_record
+from cfa_lab.records.record import INTERRUPTED, SCHEMA, read_record
 from cfa_lab.report.settings import (
     flatten,
     label,
@@ -177,6 +177,8 @@ def _problem(folder: Path, record: dict[str, Any] | None) -> LeftOut | None:
         return LeftOut(folder, "unfinished", f"no {names.RECORD}: interrupted, or still running")
     if record.get("schema") != SCHEMA:
         return LeftOut(folder, "unreadable", f"{names.RECORD} is no record of schema {SCHEMA}")
+    if record.get("error") == INTERRUPTED:
+        return LeftOut(folder, "unfinished", "interrupted")
     if record.get("status") != "complete":
         return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))
     config, metrics = record.get("config"), record.get("metrics")

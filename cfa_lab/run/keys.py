@@ -12,6 +12,7 @@ from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.identity import image_hash
 from cfa_lab.features.own import code_hash
+from cfa_lab.progress import each
 
 METHOD_VERSION = 4
 """Raised whenever a number could change for the same configuration; part of every run key."""
@@ -28,7 +29,10 @@ def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threa
     return hash_key(
         {
             "config": chosen | {"backbone": backbone, "features": features},
-            "train": {s.path: image_hash(table.absolute(s.path)) for s in table.train},
+            "train": {
+                s.path: image_hash(table.absolute(s.path))
+                for s in each(table.train, "reading", len(table.train))
+            },
             "weights": backbone_hash,
             "num_threads": num_threads,
             **own_code(config.backbone.model),

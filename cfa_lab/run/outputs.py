@@ -12,6 +12,7 @@ from cfa_lab.evaluation.maps import write_maps
 from cfa_lab.figures.of_a_run import colour_range, draw_figures
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.repulsion import sqrt_alpha
+from cfa_lab.progress import phase
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import scalars, write_diagnostics
 from cfa_lab.records.environment import environment
@@ -33,18 +34,20 @@ def write_results(
     predictions = _predictions(result)
     write_predictions(folder, predictions)
     if config.evaluation.maps:
-        write_maps(folder / names.MAPS, detector, result.images, extractor.geometry.input_size)
-    panels, figures = draw_figures(
-        folder / names.FIGURES,
-        detector,
-        result,
-        prepared.table,
-        input_size=extractor.geometry.input_size,
-        predictions=predictions,
-        history=read_history(folder),
-        sqrt_alpha=_sqrt_alpha(config),
-        num_each=config.evaluation.cases,
-    )
+        with phase("maps"):
+            write_maps(folder / names.MAPS, detector, result.images, extractor.geometry.input_size)
+    with phase("figures"):
+        panels, figures = draw_figures(
+            folder / names.FIGURES,
+            detector,
+            result,
+            prepared.table,
+            input_size=extractor.geometry.input_size,
+            predictions=predictions,
+            history=read_history(folder),
+            sqrt_alpha=_sqrt_alpha(config),
+            num_each=config.evaluation.cases,
+        )
     return predictions, panels, figures
 
 

@@ -1,7 +1,7 @@
 """What stands before training: device, samples, extractor, and the key of the run."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from cfa_lab.features.identity import image_hash
 from cfa_lab.features.networks import make_network, normalisation, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
+from cfa_lab.progress import each, phase
 from cfa_lab.run.keys import fit_key_of, run_key_of
 from cfa_lab.vocabulary import ACTIVATIONS, one_of
 
@@ -44,8 +45,10 @@ def prepare(config: Config) -> Preparation:
     Fixes the number of threads of this process.
     """
     device, num_threads = choose_device(config.device), set_threads(config.trainer.num_threads)
-    table = read_table(config)
-    extractor, backbone_hash = make_extractor(config, device)
+    with phase("reading"):
+        table = read_table(config)
+    with phase("backbone"):
+        extractor, backbone_hash = make_extractor(config, device)
     fit_key = fit_key_of(config, table, backbone_hash, num_threads)
     return Preparation(
         table=table,
@@ -101,10 +104,11 @@ def read_table(config: Config) -> SampleTable:
     return table.hold_out(values.validation_fraction, values.subset_seed, content)
 
 
-def seen_in_training(table: SampleTable, samples: Iterable[Sample]) -> list[str]:
+def seen_in_training(table: SampleTable, samples: Sequence[Sample]) -> list[str]:
     """Those whose file is, byte for byte, one that was trained on; opens them all."""
     known = {image_hash(table.absolute(sample.path)) for sample in table.train}
-    return [s.path for s in samples if image_hash(table.absolute(s.path)) in known]
+    looked = each(samples, "reading", len(samples))
+    return [s.path for s in looked if image_hash(table.absolute(s.path)) in known]
 
 
 def made_root(config: Config) -> tuple[str, Path]:

@@ -24,13 +24,15 @@ from cfa_lab.evaluation.evaluate import (
 from cfa_lab.evaluation.maps import See
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.thresholds import too_few_images
+from cfa_lab.progress import phase
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
+from cfa_lab.run.log import Begin, kept_log
+from cfa_lab.run.opening import opening
 from cfa_lab.run.outputs import diagnose, make_outcome, make_witness, write_results
 from cfa_lab.run.prepare import Preparation, prepare, seen_in_training
-from cfa_lab.run.progress import TrainingProgress
 from cfa_lab.run.protocol import protocol_of
 from cfa_lab.run.trackers import make_tracker, shown_to_sweep
 from cfa_lab.run.watch import Watch
@@ -81,20 +83,23 @@ def run(
     is called as training begins, before anything else is in the folder. `prepared` is what
     `prepare` made of the same configuration, for a caller that needed it before.
     """
-    with shown_to_sweep(config, folder):
-        return _run(config, folder, prepared, on_begin)
+    with shown_to_sweep(config, folder), kept_log(folder) as keep:
+        return _run(config, folder, prepared, on_begin, keep)
 
 
 def _run(
-    config: Config, folder: Path, prepared: Preparation | None, on_begin: Callable[[], None]
+    config: Config,
+    folder: Path,
+    prepared: Preparation | None,
+    on_begin: Callable[[], None],
+    keep: Begin,
 ) -> RunResult:
     """The run itself, whoever watches."""
     timing = Timing()
     prepared = prepared or prepare(config)
     table, extractor = prepared.table, prepared.extractor
-    log.info(
-        "%s: %d training images, %d test images", config.category, len(table.train), len(table.test)
-    )
+    for line in opening(config, prepared):
+        log.info("%s", line)
     for doubt in (
         *doubts_by_name(table),
         *notes_by_name(table),
@@ -116,6 +121,7 @@ def _run(
     folder.mkdir(parents=True, exist_ok=True)
     on_begin()  # first of all, so that whatever is killed from here on can be resumed
     step = begin(config, folder, fit, fit_key=prepared.fit_key)
+    keep(step > 0)
     facts = {
         "run_key": prepared.run_key,
         "config": asdict(config),
@@ -160,7 +166,8 @@ def _run(
             **facts,
         )
         checkpoint.remove_state(folder)
-        trackers.finish(outcome)
+        with phase("upload"):
+            trackers.finish(outcome)
     return RunResult(
         folder=folder,
         evaluation=result,
@@ -177,9 +184,8 @@ def _train(
     def evaluate_on_the_way(fit: Fit) -> dict[str, float | None]:
         return _evaluate(config, prepared, detector_of(fit), last=False).tested
 
-    with TrainingProgress.of(fit) as progress:
-        watch = Watch(config, folder, prepared.fit_key, trackers, progress, evaluate_on_the_way)
-        train(fit, Observer(step=watch.step, image=watch.image, epoch=watch.epoch))
+    watch = Watch(config, folder, prepared.fit_key, trackers, evaluate_on_the_way)
+    train(fit, Observer(step=watch.step, image=watch.image, epoch=watch.epoch))
     return detector_of(fit)
 
 
@@ -195,7 +201,6 @@ def _evaluate(
     values = config.evaluation
     thresholds: Thresholds | None = None
     if last:
-        log.info("scoring %d test images", len(prepared.table.test))
         thresholds = set_thresholds(
             detector,
             prepared.extractor,

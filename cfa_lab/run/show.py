@@ -24,10 +24,10 @@ def show_result(result: Any) -> None:
     for name, value in found.oracle.items():
         number = f"{value:.0f}" if value is not None and "epoch" in name else _number(value)
         console.print(f"  {name.removeprefix('oracle/')} {number}", style="dim")
-    console.print(f"\nrun folder  {_relative(result.folder)}")
+    console.print(f"\nrun folder  {typed(result.folder)}")
     for figure in result.figures:
-        console.print(f"figure      {_relative(figure)}")
-    run = shlex.quote(_relative(result.folder))
+        console.print(f"figure      {typed(figure)}")
+    run = shlex.quote(typed(result.folder))
     console.print(f"use it      python -m cfa_lab predict {run} IMAGES...")
 
 
@@ -58,7 +58,7 @@ def _interval(bounds: list[float] | None) -> str:
     return f"\n{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else ""
 
 
-def _relative(path: Path) -> str:
+def typed(path: Path) -> str:
     """A path as the user can type it from here."""
     try:
         return str(path.relative_to(Path.cwd()))

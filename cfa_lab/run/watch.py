@@ -1,4 +1,4 @@
-"""Who looks on while a run trains: trackers, progress, evaluations on the way, saved states."""
+"""Who looks on while a run trains: trackers, evaluations on the way, saved states."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cfa_lab.config import Config
 from cfa_lab.records.history import Row
-from cfa_lab.run.progress import TrainingProgress
 from cfa_lab.tracking import Trackers
 from cfa_lab.training import checkpoint
 from cfa_lab.training.state import Fit
@@ -19,7 +18,7 @@ SECONDS_BETWEEN_PARTS = 60.0
 
 
 class Watch:
-    """Tells trackers and progress of each step, and saves states as training goes on.
+    """Tells trackers of each step, and saves states as training goes on.
 
     `evaluate` is called every `evaluation.every` epochs but the last, with the fit; it returns
     metrics for the trackers.
@@ -31,25 +30,21 @@ class Watch:
         folder: Path,
         fit_key: str,
         trackers: Trackers,
-        progress: TrainingProgress,
         evaluate: Callable[[Fit], dict[str, float | None]],
     ):
         self.config = config
         self.folder = folder
         self.fit_key = fit_key
         self.trackers = trackers
-        self.progress = progress
         self.evaluate = evaluate
         self._saved = time.monotonic()
 
     def step(self, row: Row) -> None:
         """A step is done."""
         self.trackers.log_step(row)
-        self.progress.step(row)
 
     def image(self, fit: Fit) -> None:
         """An image of a pass that solves for the descriptor is done."""
-        self.progress.image(fit.next_image)
         if time.monotonic() - self._saved >= SECONDS_BETWEEN_PARTS:
             self._save(fit)
 

@@ -8,7 +8,7 @@ from typing import Any
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
-from cfa_lab.records.record import record_of
+from cfa_lab.records.record import INTERRUPTED, record_of
 from cfa_lab.run.keys import fit_key_of, run_key_of
 from cfa_lab.run.prepare import count_threads, make_backbone, read_table
 from cfa_lab.study.index import RunIndex
@@ -91,7 +91,8 @@ def _unfinished(config: Config, folder: Path, fit_key: str) -> PlannedJob:
         return PlannedJob(status="new")
     if position.get("fit_key") != fit_key:
         return PlannedJob(status="new")
-    failed = record_of(folder).get("status") == "failed"
+    record = record_of(folder)
+    failed = record.get("status") == "failed" and record.get("error") != INTERRUPTED
     done = int(position["next_epoch"]) / max(1, config.trainer.epochs)
     return PlannedJob(status="failed" if failed else "unfinished", missing_ratio=1 - done)
 

@@ -1,13 +1,15 @@
 """What a study prints: before it starts, its jobs, and what came out."""
 
-import math
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from cfa_lab.config import Config
+from cfa_lab.progress import duration
 from cfa_lab.report.settings import goes_with, is_of_the_data
+from cfa_lab.run.show import typed
 from cfa_lab.study.job import JobOutcome
 from cfa_lab.study.plan import PlannedJob, seconds_left
 
@@ -31,7 +33,7 @@ def headline(
 
 def list_jobs(settings: Sequence[dict[str, str]], planned: Sequence[PlannedJob]) -> None:
     """Print a line for each job: number, state, what it alone has, and what is known about it."""
-    for number, (job, state) in enumerate(zip(_labels(settings), planned, strict=True)):
+    for number, (job, state) in enumerate(zip(names_of(settings), planned, strict=True)):
         note = ""
         if state.found is not None:
             auroc = state.found[1]["metrics"].get("test/image_auroc")
@@ -53,7 +55,7 @@ def show_summary(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    labels = _labels(settings, without=("category", "seed", *_of_the_data(settings, configs)))
+    labels = names_of(settings, without=("category", "seed", *_of_the_data(settings, configs)))
     cells: dict[tuple[str, str], list[float]] = {}
     for label, config, outcome in zip(labels, configs, outcomes, strict=True):
         value = outcome.metrics.get("test/image_auroc")
@@ -68,12 +70,14 @@ def show_summary(
     }
     parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     console.print(f"\n{len(outcomes)} jobs: {parts}\nfolder  {folder}")
-    for number, (job, outcome) in enumerate(zip(_labels(settings), outcomes, strict=True)):
+    if cells:
+        console.print(f"report  python -m cfa_lab report {shlex.quote(typed(folder))}")
+    for number, (job, outcome) in enumerate(zip(names_of(settings), outcomes, strict=True)):
         if outcome.status == "failed":
             print(f"failed: job {number}, {job}: {outcome.error}", file=sys.stderr)
 
 
-def _labels(settings: Sequence[dict[str, str]], *, without: Sequence[str] = ()) -> list[str]:
+def names_of(settings: Sequence[dict[str, str]], *, without: Sequence[str] = ()) -> list[str]:
     """What tells each job from the others; keys that its case leaves alone are not named."""
     keys = dict.fromkeys(key for job in settings for key in job if key not in without)
     varied = [key for key in keys if len({job.get(key) for job in settings}) > 1]
@@ -118,11 +122,3 @@ def _table(cells: dict[tuple[str, str], list[float]]):
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the words of an estimate."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -14,6 +14,7 @@ from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.memory_bank import AFTER_FITTING, BankMaker, bank_maker
 from cfa_lab.method.pyramid import StoredLevel, take
+from cfa_lab.progress import each
 from cfa_lab.records.history import Row
 from cfa_lab.training.inputs import (
     checked_levels,
@@ -190,7 +191,10 @@ def _bank_maker(
         batches = indices(given, "bank_batches", num_images)
     return bank_maker(
         values.kind,
-        lambda: (take(levels, index, descriptor.weight) for index in batches),
+        lambda: (
+            take(levels, index, descriptor.weight)
+            for index in each(batches, "memory bank", len(batches), "batches")
+        ),
         beta=values.beta,
         gamma_c=values.gamma_c,
         seed=seed,

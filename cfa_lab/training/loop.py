@@ -10,6 +10,7 @@ from torch import Tensor
 from cfa_lab.errors import UserError
 from cfa_lab.method.gradients import Gradients, Portion, Step
 from cfa_lab.method.pyramid import StoredLevel
+from cfa_lab.progress import Phase, phase
 from cfa_lab.records.history import HISTORY_COLUMNS, Row
 from cfa_lab.training.order import Batches
 from cfa_lab.training.parts import make_step
@@ -32,9 +33,15 @@ def descend(fit: Fit, observer: Observer) -> list[Row]:
     (authors' code), or with `memory_bank.refresh` is made anew after each epoch. Raises UserError
     at a loss that is not finite, with its step.
     """
+    epochs = list(fit.epochs)
+    with phase("training", sum(map(len, epochs)), "steps", done=fit.next_step) as shown:
+        return _descend(fit, observer, epochs, shown)
+
+
+def _descend(fit: Fit, observer: Observer, epochs: Sequence[Batches], shown: Phase) -> list[Row]:
     gradients = _step(fit).gradients
     history: list[Row] = []
-    for epoch, batches in enumerate(fit.epochs):
+    for epoch, batches in enumerate(epochs):
         if epoch < fit.next_epoch:
             continue
         steps = _epoch_steps(fit, gradients, batches)
@@ -43,6 +50,7 @@ def descend(fit: Fit, observer: Observer) -> list[Row]:
             if not math.isfinite(row["train/loss"]):
                 raise _not_finite(row, history)
             history.append(row)
+            shown.advance(state=f"loss {row['train/loss']:.4g}  r {row['train/radius']:.3g}")
             observer.step(row)
         if fit.settings.memory_bank.refresh:
             fit.bank = fit.make_bank(fit.descriptor)

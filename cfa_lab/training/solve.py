@@ -12,6 +12,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.method.closed_form import Sums, for_shifted, no_sums, shift_of, shifted, solve, sums_of
 from cfa_lab.method.loss import HypersphereLoss
 from cfa_lab.method.pyramid import take
+from cfa_lab.progress import phase
 from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS, Row
 from cfa_lab.training.parts import make_step
 from cfa_lab.training.state import Fit, Observer
@@ -47,10 +48,14 @@ def solve_fit(fit: Fit, observer: Observer) -> list[Row]:
     taken in the order they stand in, so nothing depends on seed or batches. Raises
     UserError where features are not finite.
     """
-    values = fit.settings
-    if fit.next_epoch or not values.trainer.epochs:
+    if fit.next_epoch or not fit.settings.trainer.epochs:
         return []
-    sums = _sums(fit, observer)
+    with phase("solving"):
+        return _solve(fit, observer)
+
+
+def _solve(fit: Fit, observer: Observer) -> list[Row]:
+    values, sums = fit.settings, _sums(fit, observer)
     before = float(sums.attraction / sums.num_patches)
     if not (math.isfinite(before) and sums.products.isfinite().all()):
         raise UserError(
@@ -70,6 +75,7 @@ def solve_fit(fit: Fit, observer: Observer) -> list[Row]:
         "train/active_attraction": 1.0,
         ATTRACTION_AFTER: solved.attraction / nu,
     }
+    log.info("solved: attraction %.4g -> %.4g", row["train/attraction"], row[ATTRACTION_AFTER])
     observer.step(row)
     if values.memory_bank.refresh:
         fit.bank = fit.make_bank(fit.descriptor)
@@ -91,11 +97,13 @@ def _sums(fit: Fit, observer: Observer) -> Sums:
     begun = for_shifted(fit.descriptor, shift)
     step = make_step(begun, radius, fit.bank, attraction, precision="exact")
     groups = [order[i : i + GROUP] for i in range(fit.next_image, len(order), GROUP)]
-    for group in groups:
-        pyramid = shifted(take(fit.levels, group, weight), shift)
-        shares = [(np.array([i]), 1 / len(group)) for i in range(len(group))]
-        found = step.gradients(pyramid, shares)
-        sums.add_(sums_of(pyramid, found, shift, with_coordinates=begun.has_coordinates))
-        fit.next_image += len(group)
-        observer.image(fit)
+    with phase("training", len(order), "images", done=fit.next_image) as shown:
+        for group in groups:
+            pyramid = shifted(take(fit.levels, group, weight), shift)
+            shares = [(np.array([i]), 1 / len(group)) for i in range(len(group))]
+            found = step.gradients(pyramid, shares)
+            sums.add_(sums_of(pyramid, found, shift, with_coordinates=begun.has_coordinates))
+            fit.next_image += len(group)
+            shown.reach(fit.next_image)
+            observer.image(fit)
     return sums

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from cfa_lab.cli import task
 from cfa_lab.cli.combinations import combine
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
+from cfa_lab.cli.task import link_latest
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 
@@ -236,3 +237,15 @@ def test_jobs_take_the_gpus_in_turn_unless_one_is_named(monkeypatch):
     assert device(1, "cuda:0") == "cuda:0"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert device(1) == "auto"
+
+
+def test_latest_leads_to_the_last_folder_and_spares_what_is_no_link(tmp_path: Path):
+    for name in ("2026-01-01/10-00-00", "2026-01-02/10-00-00"):
+        (tmp_path / name).mkdir(parents=True)
+        link_latest(tmp_path, tmp_path / name)
+        assert (tmp_path / "latest").resolve() == (tmp_path / name).resolve()
+    assert not list(tmp_path.glob(".*")), "no partial link stays"
+    (tmp_path / "latest").unlink()
+    (tmp_path / "latest").mkdir()
+    link_latest(tmp_path, tmp_path / name)
+    assert not (tmp_path / "latest").is_symlink()

@@ -64,6 +64,9 @@ def test_a_killed_study_started_again_does_what_is_missing_to_the_same_numbers(
     assert again.returncode == 0, again.stderr
     assert "2 jobs: 1 resumed, 1 reused" in again.stdout
     assert "2 jobs: 1 done, 1 unfinished; about" in again.stderr
+    assert "\njob 1 of 2 goes on: seed=1\n" in again.stderr
+    assert "\n  resumed, image AUROC" in again.stderr
+    assert re.search(r"^report  python -m cfa_lab report multirun/[\d/-]+$", again.stdout, re.M)
     first, last = sorted(tmp_path.glob("multirun/*-*/*"))
     assert [path.name for path in first.glob("*-s*")] == ["0-resnet18-square-s0"]
     for seed in (0, 1):

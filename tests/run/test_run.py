@@ -64,6 +64,7 @@ def test_the_folder_is_complete(done):
         "model.json",
         "figures",
         "maps",
+        "run.log",
     }
     found = record(folder)
     assert found["status"] == "complete"

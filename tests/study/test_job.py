@@ -98,6 +98,10 @@ def test_a_failed_run_moves_to_the_new_folder_and_goes_on(
     assert record(tmp_path / "failed")["status"] == "failed"
     (job,) = plan([tiny_config()], RunIndex(tmp_path))
     assert (job.status, job.missing_ratio) == ("failed", 0)
+    path = tmp_path / "failed" / "metrics.json"
+    stopped = record(path.parent) | {"error": "KeyboardInterrupt"}
+    path.write_text(json.dumps(stopped))
+    assert plan([tiny_config()], RunIndex(tmp_path))[0].status == "unfinished"
 
     histories = []
     whole = run_module.train

@@ -11,9 +11,11 @@ from typing import Any
 import numba
 import torch
 from llvmlite import ir
-from numba.core import types
+from numba.core import event, types
 from numba.extending import intrinsic
 from torch import Tensor
+
+from cfa_lab.progress import Phase, begin_phase, end_phase
 
 SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
@@ -26,6 +28,27 @@ OPTIONS: dict[str, Any] = {
 }
 """It holds no lock while it runs. Sums may be taken in any order, so that they are vectorised;
 infinity and NaN keep their sense."""
+
+
+class _Compiling(event.Listener):
+    """Makes a phase of what numba compiles, functions that it meets on the way included."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._phase: Phase | None = None
+
+    def on_start(self, event: Any) -> None:
+        if not self._depth:
+            self._phase = begin_phase(Phase("compiling kernels, once"))
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if not self._depth and self._phase is not None:
+            end_phase(self._phase)
+
+
+event.register("numba:compile", _Compiling())  # a listener of no cost where nothing is compiled
 
 
 def compiled(function: Callable[..., Any]) -> Any:

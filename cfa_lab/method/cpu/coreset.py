@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cfa_lab.method.cpu.compiled import compiled
 from cfa_lab.method.cpu.threads import side_by_side
+from cfa_lab.progress import phase
 
 BLOCK = 16
 """Dimensions after which a distance that is already too large is given up."""
@@ -36,12 +37,14 @@ def k_centre(patches: Tensor, num_entries: int) -> Tensor:
     nearest = np.full(len(rows), np.inf, rows.dtype)
     owner = np.zeros(len(rows), np.int64)
     first, last = 0, 1
-    while True:
-        _meet_all(rows, nearest, owner, chosen[:last], first)
-        if last == num_entries:
-            return torch.from_numpy(chosen)
-        pool, others = _split(nearest)
-        first, last = last, _choose(rows, pool, nearest[pool], others, chosen, last)
+    with phase("memory bank", num_entries, "entries") as shown:
+        while True:
+            _meet_all(rows, nearest, owner, chosen[:last], first)
+            shown.reach(last)
+            if last == num_entries:
+                return torch.from_numpy(chosen)
+            pool, others = _split(nearest)
+            first, last = last, _choose(rows, pool, nearest[pool], others, chosen, last)
 
 
 def _split(nearest: np.ndarray) -> tuple[np.ndarray, float]:
