@@ -10,7 +10,7 @@ from cfa_lab.deploy.load import EXPORTED, model_folder
 from cfa_lab.errors import UserError
 
 MODEL = "model"
-PRECISIONS = ("float32", "float16", "bf16")
+PRECISIONS = ("float32", "float16", "bf16", "int8")  # formats.py says which format has which
 SUFFIXES = {kind: suffix for suffix, kind in EXPORTED.items()}
 
 
@@ -30,7 +30,19 @@ def main(arguments: list[str]) -> None:
         "model: a model's folder",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.* in the run")
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="float16 and bf16: openvino; int8 (of convolutions): onnx and openvino",
+    )
+    parser.add_argument(
+        "--most-lost",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help="what a reduced precision may take from a metric of the test set (default 0.01)",
+    )
     parser.add_argument(
         "--include-backbone", action="store_true", help="with model: the backbone's weights inside"
     )
@@ -54,7 +66,14 @@ def main(arguments: list[str]) -> None:
         export_model(runtime, out, include_backbone=options.include_backbone)
         print(f"{out}: the model, {'with' if options.include_backbone else 'without'} its backbone")
         return
-    exported = export(runtime, folder, out, kind=options.format, precision=options.precision)
+    exported = export(
+        runtime,
+        folder,
+        out,
+        kind=options.format,
+        precision=options.precision,
+        most_lost=options.most_lost,
+    )
     print("\n".join(_told(out, exported.arithmetic, exported.export)))
 
 
@@ -87,6 +106,7 @@ def _told(out: Path, arithmetic: str, export: Mapping[str, Any]) -> list[str]:
         original, exported = export["metrics"]["original"], export["metrics"]["exported"]
         lines += [
             f"test/{name}: {_number(original[name])} -> {_number(exported[name])}"
+            f" (may lose {export['most_lost']:g})"
             for name in original
         ]
     return lines

@@ -8,11 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from cfa_lab.data.samples import SampleTable
 from cfa_lab.deploy.exported import DESCRIPTION, EXPORT, ExportedRuntime, open_exported
 from cfa_lab.deploy.formats import FORMATS, OPENVINO_HINTS, quietly
-from cfa_lab.deploy.gate import BOUND, compare, max_of, refuse
+from cfa_lab.deploy.gate import BOUND, compare, max_of, refuse, refuse_loss
 from cfa_lab.deploy.graph import ScoringGraph
 from cfa_lab.deploy.run_data import load_some, measure, random_inputs, table_of_run
 from cfa_lab.deploy.runtime_torch import BACKBONE, TorchRuntime
@@ -21,7 +23,12 @@ from cfa_lab.training.checkpoint import save_model
 from cfa_lab.training.description import ModelDescription
 
 NUM_REAL, NUM_RANDOM = 10, 4
-"""Test images and noise that the gate looks at."""
+"""Test images and noise that the gate looks at.
+
+No training images: their patches may stand in the bank, at a distance that is nothing but rounding.
+"""
+NUM_RANGES = 32
+"""Training images, at most, that int8 takes its ranges from."""
 PACKAGES = ("cfa-lab", "torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino")
 
 
@@ -42,13 +49,19 @@ def graph_of(runtime: TorchRuntime) -> ScoringGraph:
 
 
 def export(
-    runtime: TorchRuntime, folder: Path, out: Path, *, kind: str, precision: str = "float32"
+    runtime: TorchRuntime,
+    folder: Path,
+    out: Path,
+    *,
+    kind: str,
+    precision: str = "float32",
+    most_lost: float = 0.01,
 ) -> ExportedRuntime:
     """Write the model of a run folder as a file of a format; returns it at work.
 
     It is compared with `runtime`, with float32 features, on images of the run and on random ones;
     raises UserError, and leaves nothing, where it differs by more than the gate's bound. A reduced
-    precision has no bound: what it costs is measured on the run's test set.
+    precision is judged by the run's test set: no metric may fall by more than `most_lost`.
     """
     chosen = FORMATS[kind]
     if precision not in chosen.precisions:
@@ -56,7 +69,7 @@ def export(
             f"--precision is {precision!r}; allowed for {kind}: {', '.join(chosen.precisions)}"
         )
     runtime = exact(runtime)
-    built = _built(runtime, kind, precision)
+    built = _built(runtime, kind, precision, folder)
     facts: dict[str, Any] = {
         "format": kind,
         "precision": precision,
@@ -72,18 +85,23 @@ def export(
                 chosen.save(built, path, texts_of(runtime.description, facts))
             return open_exported(path, kind)
 
-        facts |= judge(runtime, save(), folder, reduced=precision != "float32")
+        bound = None if precision == "float32" else most_lost
+        facts |= judge(runtime, save(), folder, most_lost=bound)
         save()
         for file in sorted(Path(scratch).iterdir(), key=lambda file: file == path):
             file.replace(out.parent / file.name)
     return open_exported(out, kind)
 
 
-def _built(runtime: TorchRuntime, kind: str, precision: str) -> Any:
+def _built(runtime: TorchRuntime, kind: str, precision: str, folder: Path) -> Any:
     graph = graph_of(runtime)
+    images: list[np.ndarray] = []
+    if precision == "int8":
+        table, geometry = _with_images(table_of_run(folder)), runtime.description.image
+        images = [one.pixels for (one,) in load_some(table, table.train, geometry, NUM_RANGES)]
     try:
         with quietly():
-            return FORMATS[kind].build(graph, precision)
+            return FORMATS[kind].build(graph, precision, images)
     except UserError:
         raise
     except Exception as error:  # tracing a network of somebody else's may raise anything
@@ -113,25 +131,35 @@ def exact(runtime: TorchRuntime) -> TorchRuntime:
 
 
 def judge(
-    original: TorchRuntime, exported: ExportedRuntime, folder: Path, *, reduced: bool
+    original: TorchRuntime, exported: ExportedRuntime, folder: Path, *, most_lost: float | None
 ) -> dict[str, Any]:
-    """What the gate saw, as JSON values; raises UserError where it lets the export not pass."""
+    """What the gate saw, as JSON values; raises UserError where it lets the export not pass.
+
+    `most_lost` is given for a reduced precision.
+    """
     geometry, table = original.description.image, table_of_run(folder)
     sets = [random_inputs(geometry, NUM_RANDOM)]
     if table is not None and table.test:
-        sets.append(load_some(table, geometry, NUM_REAL))
+        sets.append(load_some(table, table.test, geometry, NUM_REAL))
     parity = max_of([compare(original, exported, images) for images in sets])
     found = {"parity": asdict(parity), "real_images": len(sets) > 1}
-    if not reduced:
+    if most_lost is None:
         refuse(parity, f"the {exported.export['format']} export")
         return found | {"bound": BOUND}
+    table = _with_images(table)
+    metrics = {"original": measure(original, table), "exported": measure(exported, table)}
+    refuse_loss(metrics["original"], metrics["exported"], most_lost)
+    return found | {"metrics": metrics, "most_lost": most_lost}
+
+
+def _with_images(table: SampleTable | None) -> SampleTable:
+    """The run's samples; raises UserError where a reduced precision has none to be judged by."""
     if table is None:
         raise UserError(
             "a reduced precision is judged by the run's test set, and its images are not where "
             "they were; put them back"
         )
-    metrics = {"original": measure(original, table), "exported": measure(exported, table)}
-    return found | {"metrics": metrics}
+    return table
 
 
 def texts_of(description: ModelDescription, facts: Mapping[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,15 +10,19 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from cfa_lab.data.geometry import Size
 from cfa_lab.deploy.exported import IMAGES, MAPS, SCORES, missing
 from cfa_lab.deploy.graph import ScoringGraph
+from cfa_lab.deploy.int8 import quantised
 
-OPENVINO_HINTS = {"float32": "f32", "float16": "f32", "bf16": "bf16"}
-"""Precision of an export -> what OpenVINO computes in; float16 is that of the weights kept."""
+OPENVINO_HINTS = {"float32": "f32", "float16": "f32", "bf16": "bf16", "int8": "f32"}
+"""Precision of an export -> what OpenVINO computes in but for 8-bit convolutions; float16 is that
+of the weights kept."""
+OPENVINO_PRECISIONS = tuple(OPENVINO_HINTS)
 MOST_AT_ONCE = 1024
 """The largest batch that a graph is promised to take."""
 
@@ -28,13 +32,15 @@ class Format:
     """How a graph becomes a file: `build` makes what `save` writes, with its texts, to a path."""
 
     suffix: str
-    build: Callable[[ScoringGraph, str], Any]
-    """Of a graph and a precision."""
+    build: Callable[[ScoringGraph, str, Sequence[np.ndarray]], Any]
+    """Of a graph, a precision, and images (h, w, 3) that int8 takes its ranges from."""
     save: Callable[[Any, Path, Mapping[str, str]], None]
     precisions: tuple[str, ...]
 
 
-def _build_program(graph: ScoringGraph, precision: str) -> torch.export.ExportedProgram:
+def _build_program(
+    graph: ScoringGraph, precision: str, images: Sequence[np.ndarray]
+) -> torch.export.ExportedProgram:
     return trace(graph)
 
 
@@ -45,8 +51,9 @@ def _save_program(
     torch.export.save(program, path, extra_files=dict(texts))
 
 
-def _build_onnx(graph: ScoringGraph, precision: str) -> Any:
-    return make_onnx(graph)
+def _build_onnx(graph: ScoringGraph, precision: str, images: Sequence[np.ndarray]) -> Any:
+    model = make_onnx(graph)
+    return quantised(model, images) if precision == "int8" else model
 
 
 def _save_onnx(model: Any, path: Path, texts: Mapping[str, str]) -> None:
@@ -57,12 +64,13 @@ def _save_onnx(model: Any, path: Path, texts: Mapping[str, str]) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _build_openvino(graph: ScoringGraph, precision: str) -> Any:
+def _build_openvino(graph: ScoringGraph, precision: str, images: Sequence[np.ndarray]) -> Any:
     try:
         import openvino
     except ImportError as error:
         raise missing("openvino", "openvino") from error
-    return openvino.Core().read_model(make_onnx(graph).SerializeToString()), precision
+    model = _build_onnx(graph, precision, images)
+    return openvino.Core().read_model(model.SerializeToString()), precision
 
 
 def _save_openvino(built: Any, path: Path, texts: Mapping[str, str]) -> None:
@@ -120,7 +128,8 @@ def make_onnx(graph: ScoringGraph) -> Any:
 @contextmanager
 def quietly() -> Generator[None]:
     """Exporters tell of their own inner workings: nothing that a user could act on."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    names = (None, "torch.onnx", "onnxscript", "onnx_ir")  # onnxruntime's tools use the root
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -134,7 +143,9 @@ def quietly() -> Generator[None]:
 
 
 FORMATS = {
-    "onnx": Format(".onnx", _build_onnx, _save_onnx, ("float32",)),
-    "openvino": Format(".xml", _build_openvino, _save_openvino, ("float32", "float16", "bf16")),
+    "onnx": Format(".onnx", _build_onnx, _save_onnx, ("float32", "int8")),
+    "openvino": Format(
+        ".xml", _build_openvino, _save_openvino, ("float32", "float16", "bf16", "int8")
+    ),
     "torch": Format(".pt2", _build_program, _save_program, ("float32",)),
 }

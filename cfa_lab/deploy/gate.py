@@ -1,6 +1,6 @@
 """The parity gate: whether an exported file scores as its model does, shown on images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,23 @@ def refuse(parity: Parity, what: object, *, bound: float = BOUND) -> None:
     if not (parity.scores <= bound and parity.maps <= bound):  # NaN is refused, too
         raise UserError(
             f"{what} does not score as its model: {parity}, allowed: {bound:.0e}; nothing is kept"
+        )
+
+
+def refuse_loss(
+    original: Mapping[str, float | None], exported: Mapping[str, float | None], most: float
+) -> None:
+    """Raise UserError where a metric of the test set fell by more than `most`."""
+    lost = {
+        name: value - now
+        for name, value in original.items()
+        if value is not None and (now := exported[name]) is not None
+    }
+    if lost and not (largest := max(lost.values())) <= most:
+        name = max(lost, key=lost.__getitem__)
+        raise UserError(
+            f"the export loses {largest:.4f} of test/{name}, {original[name]:.4f} before; allowed: "
+            f"{most:g} (--most-lost); nothing is kept"
         )
 
 

@@ -1,12 +1,13 @@
 """The images that a run was trained and tested on, where they still are."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.images import LoadedImage, load_batch, load_image
-from cfa_lab.data.samples import SampleTable
+from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.deploy.runtime import Runtime
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.evaluate import sample_mask
@@ -26,14 +27,12 @@ def table_of_run(folder: Path) -> SampleTable | None:
         return None
 
 
-def load_some(table: SampleTable, geometry: Geometry, count: int) -> list[list[LoadedImage]]:
-    """At most `count` test images, evenly spread, ready for the network.
-
-    No training images: their patches may stand in the bank, at a distance that is nothing but
-    rounding.
-    """
-    places = np.linspace(0, len(table.test) - 1, min(count, len(table.test)))
-    paths = [table.absolute(table.test[int(place)].path) for place in places]
+def load_some(
+    table: SampleTable, samples: Sequence[Sample], geometry: Geometry, count: int
+) -> list[list[LoadedImage]]:
+    """At most `count` of some samples' images, evenly spread, ready for the network."""
+    places = np.linspace(0, len(samples) - 1, min(count, len(samples)))
+    paths = [table.absolute(samples[int(place)].path) for place in places]
     return [[image] for image in load_batch(paths, geometry, workers=WORKERS)]
 
 

@@ -68,6 +68,8 @@ def open_file(path: Path, *, num_threads: int | None = None) -> ExportedRuntime:
         return np.concatenate(scores), np.concatenate(maps)
 
     ran = requests(1).compiled.get_property(HINT).to_string()
+    if export["precision"] == "int8":
+        ran = f"int8 and {ran}"
     return ExportedRuntime(
         description=description,
         arithmetic=f"openvino {openvino.__version__.split('-')[0]} on cpu, {ran}",

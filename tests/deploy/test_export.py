@@ -213,7 +213,7 @@ def test_a_model_takes_its_backbone_along(exported_run, tmp_path, monkeypatch):
         command("export", exported_run, "--format", "model", "--out", tmp_path / name, *options)
     table = table_of_run(exported_run)
     assert table is not None
-    images = load_some(table, load_run(exported_run).description.image, 3)
+    images = load_some(table, table.test, load_run(exported_run).description.image, 3)
     judge = load_run(exported_run).score(images)
     for name in ("with", "without"):
         found = load_run(tmp_path / name).score(images)

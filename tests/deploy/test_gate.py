@@ -73,8 +73,8 @@ def test_images_resized_otherwise_are_refused(tiny_run):
     table = table_of_run(tiny_run)
     assert table is not None
     sharp = Geometry(**{**vars(runtime.description.image), "interpolation": "bilinear"})
-    images = load_some(table, runtime.description.image, 6)
-    others = load_some(table, sharp, 6)
+    images = load_some(table, table.test, runtime.description.image, 6)
+    others = load_some(table, table.test, sharp, 6)
 
     places = {id(one): i for i, one in enumerate(images)}
     other: Any = SimpleNamespace(
