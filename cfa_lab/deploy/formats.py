@@ -106,7 +106,11 @@ def trace(graph: ScoringGraph) -> torch.export.ExportedProgram:
 def _trace(module: nn.Module, input_size: Size) -> torch.export.ExportedProgram:
     images = torch.zeros(2, *input_size, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=MOST_AT_ONCE)
-    return torch.export.export(module, (images,), dynamic_shapes={IMAGES: {0: batch}}, strict=False)
+    shapes = {IMAGES: {0: batch}}
+    with (
+        torch.no_grad()
+    ):  # or the backbone's own would become an operator, which torch 2.9 cannot save
+        return torch.export.export(module, (images,), dynamic_shapes=shapes, strict=False)
 
 
 def make_onnx(graph: ScoringGraph) -> Any:

@@ -1,5 +1,6 @@
 """An exported program of torch (`torch.export`) on the CPU; imports torch, no network's code."""
 
+import warnings
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -26,7 +27,10 @@ def open_file(path: Path, *, num_threads: int | None = None) -> ExportedRuntime:
         torch.set_num_threads(num_threads)
     texts: dict[str, Any] = {DESCRIPTION: "", EXPORT: ""}
     try:
-        module = torch.export.load(path, extra_files=texts).module()
+        with warnings.catch_warnings():
+            # torch 2.9 reads weights from memory that it may not write to, and never does
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+            module = torch.export.load(path, extra_files=texts).module()
     except Exception as error:  # whatever unpacking a damaged archive raises
         raise refuse_unreadable(path, error) from error
     description, export = read_texts({k: str(v) for k, v in texts.items() if v}, path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,14 @@ def _hash_of(path: Path, num_bytes: int, modified: int) -> str:
 
 def circumstances(device: torch.device) -> dict[str, Any]:
     """Versions and arithmetic that decide how features are computed and rounded, as JSON values."""
+    with warnings.catch_warnings():
+        # torch 2.9 warns of this question, and has no other for it on a CPU
+        warnings.filterwarnings("ignore", "Please use the new API settings", UserWarning)
+        matmul = torch.get_float32_matmul_precision()
     common = {
         "version": FEATURES_VERSION,
         "device": device.type,
-        "matmul": torch.get_float32_matmul_precision(),
+        "matmul": matmul,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
     if device.type == "cuda":

@@ -165,7 +165,8 @@ def test_a_model_of_others_is_refused(tmp_path):
         [value],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
     )
-    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "other.onnx")
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, ir_version=9, opset_imports=opsets), tmp_path / "other.onnx")
     with pytest.raises(UserError, match="not written by cfa_lab export"):
         open_runtime(tmp_path / "other.onnx")
 

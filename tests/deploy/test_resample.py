@@ -19,7 +19,7 @@ def test_resizing_is_that_of_torch(before, after):
     )[0, 0].numpy()
     found = resize(values, after)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, judge, rtol=1e-6)
+    np.testing.assert_allclose(found, judge, rtol=1e-5)  # torch 2.9 rounds its weights
 
 
 def test_a_map_goes_to_its_window_as_in_a_run():
