@@ -4,7 +4,10 @@ import importlib
 
 from cfa_lab.errors import UserError
 
-BENCHES = ("files", "fit", "gpu", "metrics", "predict", "run", "sweep", "train")
+BENCHES = (
+    *("files", "fit", "gpu", "intervals", "metrics"),
+    *("predict", "run", "sweep", "train", "verdicts"),
+)
 """Each a module of this package with `main(arguments)`."""
 
 

@@ -53,7 +53,9 @@ class Evaluation:
     undefined: dict[str, str]
     """Why, for each metric that is None."""
     intervals: dict[str, list[float] | None]
-    """95 % bootstrap interval over images, low and high, of each of `test/...`."""
+    """95 % interval over images, low and high, of each of `test/...`."""
+    no_intervals: dict[str, str]
+    """Why, for each metric with a value whose interval is None."""
     thresholds: Thresholds | None
     """What `threshold/...` was measured at; None where no threshold was set."""
     images: list[ScoredImage]
@@ -174,6 +176,11 @@ def _summary(
             f"test/{name}": [interval.low, interval.high] if math.isfinite(interval.low) else None
             for name, interval in intervals.items()
         },
+        no_intervals={
+            f"test/{name}": interval.why
+            for name, interval in intervals.items()
+            if interval.why and f"test/{name}" not in undefined
+        },
         thresholds=thresholds,
         images=images,
         curves={
@@ -196,6 +203,7 @@ def _without_spro(found: Evaluation, why_not: str) -> Evaluation:
         metrics=found.metrics | dict.fromkeys(names),
         undefined=found.undefined | dict.fromkeys(names, why_not),
         intervals=found.intervals | dict.fromkeys(names if found.intervals else []),
+        no_intervals={k: why for k, why in found.no_intervals.items() if k not in names},
     )
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from cfa_lab.metrics.bootstrap import CONFIDENCE, NUM_RESAMPLES, NUM_THRESHOLDS, Interval
 from cfa_lab.metrics.collected import STATES, scored_set_of, states_of
 from cfa_lab.metrics.curves import Curve
 from cfa_lab.metrics.intake import Array, Maps, Masks
+from cfa_lab.metrics.intervals import CONFIDENCE, NUM_RESAMPLES, NUM_THRESHOLDS, Interval
 from cfa_lab.metrics.per_image import FPR_RANGE
 from cfa_lab.metrics.saturation import Defect
 from cfa_lab.metrics.scored_set import ScoredSet
@@ -139,7 +139,7 @@ class AnomalyMetrics(Metric):
         num_thresholds: int = NUM_THRESHOLDS,
         seed: int = 0,
     ) -> dict[str, Interval]:
-        """Bootstrap interval of every metric over images, see `bootstrap.py`."""
+        """The interval of every metric over images, see `intervals.py`."""
         return self._synced_set().intervals(
             num_resamples=num_resamples,
             confidence=confidence,

@@ -6,20 +6,20 @@ from functools import cached_property
 
 import numpy as np
 
-from cfa_lab.metrics.bootstrap import (
+from cfa_lab.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
+from cfa_lab.metrics.decisions import decide
+from cfa_lab.metrics.families import LIMITED_BY_KIND
+from cfa_lab.metrics.intervals import (
     CONFIDENCE,
     NUM_RESAMPLES,
     NUM_THRESHOLDS,
     Interval,
-    KindsOfDefects,
-    bootstrap_intervals,
+    intervals,
 )
-from cfa_lab.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
-from cfa_lab.metrics.decisions import decide
-from cfa_lab.metrics.families import LIMITED_BY_KIND
 from cfa_lab.metrics.per_image import aupimo
 from cfa_lab.metrics.pixels import ImagePixels, split_by_image
 from cfa_lab.metrics.ranking import Ranking, f1max, iou_max, rank
+from cfa_lab.metrics.resampling import KindsOfDefects
 from cfa_lab.metrics.saturation import rank_by_kind
 from cfa_lab.metrics.summary import metric_names, metric_values
 
@@ -198,11 +198,12 @@ class ScoredSet:
         num_thresholds: int = NUM_THRESHOLDS,
         seed: int = 0,
     ) -> dict[str, Interval]:
-        """Bootstrap interval of every metric over images."""
-        return bootstrap_intervals(
+        """The interval of every metric over images, see `intervals.py`."""
+        return intervals(
             self._images(),
             self.labels,
             self.scores,
+            self.values(),
             image=self.image,
             pixel=self.pixel,
             aupro_limits=self.aupro_limits,

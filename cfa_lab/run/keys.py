@@ -14,7 +14,7 @@ from cfa_lab.features.identity import image_hash
 from cfa_lab.features.own import code_hash
 from cfa_lab.progress import each
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Raised whenever a number could change for the same configuration; part of every run key."""
 
 

@@ -159,6 +159,7 @@ def _run(
             status="complete",
             metrics=result.metrics,
             intervals=result.intervals,
+            no_intervals=result.no_intervals,
             oracle=result.oracle,
             undefined=result.undefined,
             protocol=protocol_of(config, prepared, detector, result)

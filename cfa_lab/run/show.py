@@ -20,6 +20,9 @@ def show_result(result: Any) -> None:
     for reason in dict.fromkeys(found.undefined.values()):
         names = [name for name, other in found.undefined.items() if other == reason]
         console.print(f"undefined: {', '.join(names)}: {reason}")
+    for reason in dict.fromkeys(found.no_intervals.values()):
+        names = [name for name, other in found.no_intervals.items() if other == reason]
+        console.print(f"no interval: {', '.join(names)}: {reason}")
     console.print("\noracle: chosen by looking at the test labels, not results", style="dim")
     for name, value in found.oracle.items():
         number = f"{value:.0f}" if value is not None and "epoch" in name else _number(value)

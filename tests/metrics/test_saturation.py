@@ -14,13 +14,13 @@ from helpers.literal_metrics import (
 
 from cfa_lab.errors import UserError
 from cfa_lab.metrics.anomaly import AnomalyMetrics
-from cfa_lab.metrics.bootstrap import KindsOfDefects, draw_times
+from cfa_lab.metrics.rankings import spros
+from cfa_lab.metrics.resampling import KindsOfDefects
 from cfa_lab.metrics.saturation import (
     Defect,
     rank_by_kind,
     saturating_pixels,
     saturation_area,
-    spro,
 )
 
 LIMITS = (0.05, 0.3, 0.77, 1.0)
@@ -120,7 +120,7 @@ def test_batches_merging_and_spilling_change_nothing(spill_bytes: int | None) ->
 
 
 @pytest.mark.parametrize("style", ["smooth", "ties", "constant"])
-def test_resamples_are_those_of_a_test_set_with_images_that_often(style: str) -> None:
+def test_without_images_it_is_that_of_a_test_set_without_them(style: str) -> None:
     kinds = [0, 0, 0, 1, 1, 1, 2, 2]
     maps, pairs = loco_like(np.random.default_rng(5), style, kinds)
     images = [
@@ -129,14 +129,13 @@ def test_resamples_are_those_of_a_test_set_with_images_that_often(style: str) ->
     ]
     kind_array = np.array(kinds)
     defects = KindsOfDefects(images, kind_array, rank_by_kind(images, kind_array))
-    times = draw_times((kind_array > 0).astype(int), num_resamples=30, seed=0)
-    drawn = defects.resampled(times, num_thresholds=10_000)
-    for row, rankings in zip(times.astype(int), zip(*drawn, strict=True), strict=True):
-        again = np.repeat(np.arange(len(kinds)), row)
-        chosen: Any = ([every[i] for i in again] for every in (maps, pairs, kinds))
+    groups = [np.zeros(0, dtype=int), *(np.array([i]) for i in range(8)), np.array([6, 7])]
+    left = defects.without(groups, num=10_000)
+    for row, group in enumerate(groups):
+        kept = [i for i in range(len(kinds)) if i not in group]
+        chosen: Any = ([every[i] for i in kept] for every in (maps, pairs, kinds))
         expected = literal_spro_by_kind(*chosen, limit=0.3)
-        value = spro([ranking for ranking in rankings if ranking is not None], limit=0.3)
-        assert value == pytest.approx(expected, abs=1e-12)
+        assert spros(left, limit=0.3)[row] == pytest.approx(expected, abs=1e-12)
 
 
 def test_spro_has_an_interval_like_every_metric() -> None:

@@ -1,13 +1,13 @@
 """Means, intervals and tests against literal versions and known answers."""
 
 import math
-from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from cfa_lab.report import statistics
+from cfa_lab.bench.verdicts import WORLDS, simulated
 from cfa_lab.report.statistics import (
     best_setting,
     compare,
@@ -15,16 +15,7 @@ from cfa_lab.report.statistics import (
     holm,
     summarise_cell,
     summarise_macro,
-    wilcoxon,
 )
-
-
-@pytest.fixture(autouse=True)
-def fresh_draws():
-    """Draws of another number of resamples must not be taken for these."""
-    statistics._draws.cache_clear()
-    yield
-    statistics._draws.cache_clear()
 
 
 def grid(
@@ -63,41 +54,44 @@ def test_the_macro_mean_weighs_categories_alike():
     assert single is not None and math.isnan(single.low)
 
 
-def test_the_bootstrap_matches_an_exhaustive_one(monkeypatch):
-    """All draws of two categories with two and one seeds, each as likely as it is."""
-    monkeypatch.setattr(statistics, "_tail", lambda num_cases: 0.2)
-    monkeypatch.setattr(statistics, "NUM_RESAMPLES", 40000)
-    groups = [np.array([0.0, 1.0]), np.array([5.0])]
-    means = []
-    for drawn in product(range(2), repeat=2):
-        for picks in product(range(2), repeat=4):  # two picks for each drawn category
-            parts = [
-                np.mean(
-                    [
-                        groups[c][p % len(groups[c])]
-                        for p in picks[2 * i : 2 * i + 2][: len(groups[c])]
-                    ]
-                )
-                for i, c in enumerate(drawn)
-            ]
-            means.append(np.mean(parts))
-    low, high = statistics._interval([(group,) for group in groups])
-    assert low == pytest.approx(np.quantile(means, 0.2), abs=0.26)
-    assert high == pytest.approx(np.quantile(means, 0.8), abs=0.26)
-    assert min(means) <= low < high <= max(means)
-
-
-def test_the_bootstrap_has_the_variance_of_its_formula(monkeypatch):
-    """Variance of a mean over drawn categories: theirs, and that of seeds within, over C."""
-    monkeypatch.setattr(statistics, "NUM_RESAMPLES", 40000)
-    monkeypatch.setattr(statistics, "_tail", lambda num_cases: stats.norm.cdf(-1))
+def test_the_macro_interval_is_students_t_over_categories():
     rng = np.random.default_rng(3)
-    groups = [rng.normal(mean, 0.3, 4) for mean in rng.normal(0, 1, 30)]
-    low, high = statistics._interval([(group,) for group in groups])
-    means = np.array([group.mean() for group in groups])
-    within = np.mean([group.var() / len(group) for group in groups])
-    expected = math.sqrt((means.var() + within) / len(groups))
-    assert (high - low) / 2 == pytest.approx(expected, rel=0.03)
+    cells = {f"c{c}": dict(enumerate(rng.normal(0.7, 0.05, 4))) for c in range(6)}
+    means = [np.mean(list(seeds.values())) for seeds in cells.values()]
+    found = summarise_macro(cells)
+    assert found is not None
+    low, high = stats.t.interval(0.95, 5, np.mean(means), stats.sem(means))
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    alone = summarise_macro({"a": {0: 0.90, 1: 0.92, 2: 0.97}})
+    assert alone is not None
+    low, _ = stats.t.interval(0.95, 2, alone.mean, stats.sem([0.90, 0.92, 0.97]))
+    assert (alone.low, alone.num_categories) == (pytest.approx(low), 1)
+
+
+def test_a_difference_has_the_paired_t_test_of_its_categories():
+    cells = grid(0.80, 0.803)
+    differences = [
+        np.mean([cells["b"][c][s] - cells["a"][c][s] for s in range(3)]) for c in cells["a"]
+    ]
+    expected: Any = stats.ttest_1samp(differences, 0)
+    found = compare(cells, "b", "a")
+    assert found is not None
+    low, high = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_one_category_without_shared_seeds_has_welchs_test():
+    one, other = [0.91, 0.93, 0.92, 0.95], [0.90, 0.85, 0.88]
+    cells = {
+        "a": {"c": dict(enumerate(one))},
+        "b": {"c": {s + 10: v for s, v in enumerate(other)}},
+    }
+    expected: Any = stats.ttest_ind(one, other, equal_var=False)
+    found = compare(cells, "a", "b")
+    assert found is not None and found.p == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_paired_seeds_cancel_what_they_share():
@@ -108,7 +102,7 @@ def test_paired_seeds_cancel_what_they_share():
     found = compare(cells, "b", "a")
     assert found is not None
     assert (found.mean, found.low, found.high) == (pytest.approx(0.01),) * 3
-    assert (found.num_categories, found.num_pairs, found.num_tested) == (8, 24, 8)
+    assert (found.num_categories, found.num_pairs, found.num_cases) == (8, 24, 8)
     assert found.verdict == "better"
     turned = compare(cells, "a", "b")
     assert turned is not None and turned.verdict == "worse"
@@ -133,25 +127,42 @@ def test_few_categories_support_nothing_however_far_apart():
     assert lone is not None and lone.verdict == "inconclusive" and math.isnan(lone.p)
     # one category: its pairs of seeds are the cases
     one = compare(grid(0.5, 0.9, categories=1, seeds=6), "b", "a")
-    assert one is not None and one.verdict == "better" and one.num_tested == 6
+    assert one is not None and one.verdict == "better" and one.num_cases == 6
 
 
-def test_equal_settings_are_seldom_told_apart():
-    """Both settings are drawn from one distribution: about one in twenty may seem to differ."""
-    rng = np.random.default_rng(5)
+@pytest.mark.parametrize("num_settings", [2, 6, 20])
+@pytest.mark.parametrize("world", WORLDS)
+def test_equal_settings_are_seldom_told_apart(num_settings: int, world: str):
+    """Whatever their number, of 120 studies about one in twenty may have any verdict."""
+    generator = np.random.default_rng([5, num_settings])
     wrong = 0
-    for _ in range(200):
-        cells = {
-            name: {f"c{c}": {s: rng.normal(shift, 0.01) for s in range(3)} for c in range(6)}
-            for name, shift in (("a", 0), ("b", 0))
-        }
-        for category in cells["b"]:  # categories like or dislike a setting, both ways
-            liking = rng.normal(0, 0.02)
-            cells["b"][category] = {s: v + liking for s, v in cells["b"][category].items()}
-        found = compare(cells, "a", "b")
-        assert found is not None
-        wrong += found.verdict != "inconclusive"
-    assert wrong <= 20
+    for _ in range(120):
+        cells = simulated(generator, world, num_settings, 6, 3)
+        found = [d.verdict for d in compare_all(cells, "0")]
+        assert len(found) == {2: 1, 6: 15, 20: 19}[num_settings]
+        wrong += any(verdict != "inconclusive" for verdict in found) or bool(best_setting(cells))
+    assert wrong <= 13
+
+
+def test_intervals_leave_zero_out_just_where_holm_rejects():
+    rng = np.random.default_rng(8)
+    seen = set()
+    for _ in range(40):
+        cells = grid(0.8, *(0.8 + rng.normal(0, 0.004, 4)), seed=int(rng.integers(1000)))
+        for d in compare_all(cells, "a"):
+            assert d.num_comparisons == 10
+            assert (d.low > 0 or d.high < 0) == (d.p_holm <= 0.05)
+            assert (d.verdict != "inconclusive") == (d.p_holm <= 0.05)
+            seen.add(d.verdict)
+    assert seen == {"better", "worse", "inconclusive"}
+
+
+def test_comparisons_without_enough_cases_take_no_part():
+    cells = grid(0.8, 0.81, 0.9)
+    cells["c"] = dict(list(cells["c"].items())[:5])
+    found = {(d.a, d.b): d for d in compare_all(cells, "a")}
+    assert found["b", "a"].num_comparisons == 1
+    assert found["c", "a"].verdict == "inconclusive" and math.isnan(found["c", "a"].p_holm)
 
 
 def test_only_a_supported_best_is_best():
@@ -176,15 +187,6 @@ def test_few_settings_are_compared_in_pairs_and_many_with_the_baseline():
     many = compare_all(grid(*np.linspace(0.7, 0.9, 9)), "d")
     assert {(d.a, d.b) for d in many} == {(other, "d") for other in "abcefghi"}
     assert all(d.p_holm >= d.p for d in many)
-
-
-def test_wilcoxon_is_exact_and_leaves_out_what_does_not_differ():
-    values = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    assert wilcoxon(values) == pytest.approx(2 / 2**6)
-    assert wilcoxon(np.array([*values, 0.0])) == pytest.approx(2 / 2**6)
-    assert wilcoxon(np.zeros(4)) == 1
-    assert wilcoxon(np.array([0.1, 0.1, 0.1, -0.1])) > 0.1
-    assert math.isnan(wilcoxon(np.array([0.3])))
 
 
 def test_holm_steps_down():

@@ -50,7 +50,7 @@ def _heat_map(found: Comparison) -> str:
     return (
         "<h3>Categories and settings</h3>"
         "<p>Percent: mean, ± standard deviation over seeds, 95 % interval (Student's t over seeds; "
-        f"{MACRO} over categories: hierarchical bootstrap). Colour runs from {percent(low)} to "
+        f"{MACRO}: over categories). Colour runs from {percent(low)} to "
         f"{percent(high)}.{_left_out(found, MOST_ROWS)}</p>"
         + sheet(
             head(["setting", *places], numbers=range(1, len(places) + 1)),

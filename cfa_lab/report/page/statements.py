@@ -26,18 +26,21 @@ def statements(found: Comparison) -> str:
             f"<p>{compared} of {num_settings - 1} settings against the baseline "
             f"<code>{escape(found.baseline)}</code>.</p>"
         )
+    together = max(d.num_comparisons for d in found.differences)
+    are = "comparison of this metric is" if together == 1 else "comparisons of this metric are"
     parts.append(
-        "<p>Percentage points, A minus B, over the categories both have. The interval is the "
-        "statement: hierarchical bootstrap over categories, then seeds. It is "
-        f"<em>inconclusive</em> where it holds 0, or with fewer than {LEAST_CASES} categories "
-        "(pairs of seeds, if there is one category): too few to speak of others. Beside it "
-        "Wilcoxon's signed-rank test over the same n cases, Holm-corrected within this table.</p>"
+        "<p>Percentage points, A minus B, over the categories both have, with Student's t interval "
+        f"over the n cases: categories, or pairs of seeds if there is one category. {together} "
+        f"{are} decided together: intervals are as wide as Holm's tests ask, so that in 95 of 100 "
+        "studies every verdict here is right. Other metrics are decided apart: say beforehand "
+        "which one counts. A verdict is <em>inconclusive</em> where the interval holds 0, or with "
+        f"fewer than {LEAST_CASES} cases: too few to speak of others.</p>"
     )
     names = (
         "A",
         "B",
         "A - B",
-        "95 % interval",
+        "interval",
         "verdict",
         "categories",
         "pairs",
@@ -60,7 +63,7 @@ def _difference_row(difference: Difference) -> str:
         f'<td class="number" data-value="{_sortable(d.low)}">{interval}</td>'
         f'<td class="{d.verdict}">{"A " * (d.verdict != "inconclusive")}{d.verdict}</td>'
     )
-    numbers = (d.num_categories, d.num_pairs, d.num_tested)
+    numbers = (d.num_categories, d.num_pairs, d.num_cases)
     cells += "".join(f'<td class="number" data-value="{n}">{n}</td>' for n in numbers)
     for p in (d.p, d.p_holm):
         text = "" if math.isnan(p) else f"{p:.3g}"

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Cells, Study
 from cfa_lab.report.comparisons import Table
 from cfa_lab.report.settings import show
-from cfa_lab.report.statistics import LEAST_CASES, MOST_COMPARED, Difference, Summary, compare
+from cfa_lab.report.statistics import LEAST_CASES, MOST_COMPARED, Difference, Summary, compare_pairs
 
 MOST_COLUMNS = 6
 """Settings that stand side by side in Markdown and LaTeX; more stand below each other."""
@@ -100,11 +101,15 @@ def differences_table(differences: Mapping[str, Sequence[Difference]]) -> str:
         [a if same else f"{a} minus {b}", *(row.get(metric, "") for metric in metrics)]
         for (a, b), row in cells.items()
     ]
+    together = max(d.num_comparisons for metric in metrics for d in differences[metric])
+    are = "comparison is" if together == 1 else "comparisons are"
+    here = " to ".join(map(str, cases[:: max(1, len(cases) - 1)]))
     return (
-        "Differences, percentage points, with 95 % interval; bold where the interval leaves 0 out "
-        f"and there are {LEAST_CASES} or more categories (pairs of seeds, if there is one "
-        f"category); here there are {' to '.join(map(str, cases[:: max(1, len(cases) - 1)]))}. "
-        f"Tests are in differences.csv.\n\n{table(names, rows)}\n"
+        f"Differences, percentage points. Of each metric {together} {are} decided together "
+        "(Student's t over cases, Holm): bold where the interval, which is as wide as that asks, "
+        f"leaves 0 out and there are {LEAST_CASES} or more categories (pairs of seeds, if there "
+        f"is one category); here there are {here}. Tests are in differences.csv.\n\n"
+        f"{table(names, rows)}\n"
     )
 
 
@@ -114,29 +119,36 @@ def category_differences(study: Study, baseline: str) -> str:
     if len(study.categories) < 2 or not others:
         return ""
     parts = [
-        f"Settings minus {baseline} in each category: percentage points over pairs of seeds, with "
-        f"95 % interval; bold where it leaves 0 out and there are {LEAST_CASES} or more pairs. "
-        "What holds in one category is said of that category alone.\n"
+        f"Settings minus {baseline} in each category: percentage points over pairs of seeds. Of "
+        f"each metric all {len(others) * len(study.categories)} are decided together (Student's t "
+        "over seeds, Holm): bold where the interval, which is as wide as that asks, leaves 0 out "
+        f"and there are {LEAST_CASES} or more pairs. What holds in one category is said of that "
+        "category alone.\n"
     ]
     for metric in main_metrics(study.metrics):
-        cells = study.cells(metric)
-        rows = [
-            [other, *(_difference(cells, other, baseline, place) for place in study.categories)]
-            for other in others
-        ]
+        found = _by_category(study.cells(metric), others, baseline, study.categories)
+        rows = [[other, *(found.get((other, c), "") for c in study.categories)] for other in others]
         parts.append(f"{metric_name(metric)}\n\n{table(['setting', *study.categories], rows)}\n")
     return "\n".join(parts)
 
 
-def _difference(cells: Cells, a: str, b: str, category: str) -> str:
-    alone = {
-        setting: {category: cells[setting][category]} if category in cells[setting] else {}
-        for setting in (a, b)
+def _by_category(
+    cells: Cells, others: Sequence[str], baseline: str, places: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """(setting, category) -> its difference to the baseline there, all decided together."""
+    split: dict[str, dict[str, Any]] = {
+        f"{setting}\n{place}": {place: cells[setting][place]}
+        for setting in (*others, baseline)
+        for place in places
+        if place in cells[setting]
     }
-    found = compare(alone, a, b)
-    if found is None:
-        return ""
-    return points(found) if found.verdict == "inconclusive" else f"**{points(found)}**"
+    pairs = [(f"{other}\n{place}", f"{baseline}\n{place}") for other in others for place in places]
+    found = compare_pairs(split, [pair for pair in pairs if set(pair) <= split.keys()])
+    return {
+        (setting, place): points(d) if d.verdict == "inconclusive" else f"**{points(d)}**"
+        for d in found
+        for setting, _, place in [d.a.partition("\n")]
+    }
 
 
 def grid(found: Table, places: Sequence[str], **signs: str) -> list[list[str]]:
@@ -154,7 +166,7 @@ def caption(metric: str) -> str:
     """What stands above a metric's table."""
     return (
         f"{metric.removeprefix('test/')}, percent: mean, sd over seeds, 95 % interval (within a "
-        "category over seeds; for the mean, hierarchical bootstrap over categories and seeds)"
+        "category over seeds; for the mean, over categories)"
     )
 
 

@@ -3,10 +3,16 @@ import pytest
 from helpers.literal_metrics import literal_values, random_test_set
 
 from cfa_lab.bench.metric_contestants import synthetic_maps
-from cfa_lab.metrics.anomaly import AnomalyMetrics
-from cfa_lab.metrics.bootstrap import bootstrap_replicates, draw_times, spread_thresholds
+from cfa_lab.metrics.families import LIMITED, OF_RANKING
+from cfa_lab.metrics.names import at_limit
 from cfa_lab.metrics.pixels import split_pixels
 from cfa_lab.metrics.ranking import rank
+from cfa_lab.metrics.resampling import (
+    count_per_image,
+    count_scores,
+    draw_times,
+    spread_thresholds,
+)
 
 LIMITS = (0.3, 0.05)
 
@@ -22,16 +28,16 @@ def replicates(
         num_regions=sum(image.num_regions for image in images),
     )
     labels, scores = labels_of(masks), np.array([float(m.max()) for m in maps])
-    return bootstrap_replicates(
-        images,
-        labels,
-        scores,
-        image=rank([scores[labels == 0]], scores[labels == 1]),
-        pixel=pixel,
-        aupro_limits=LIMITS,
-        times=times,
-        num_thresholds=num_thresholds,
-    )
+    image = rank([scores[labels == 0]], scores[labels == 1])
+    of_images = count_scores(scores, labels, spread_thresholds(image, num=num_thresholds))
+    of_pixels = count_per_image(images, spread_thresholds(pixel, num=num_thresholds))
+    found = {}
+    for kind, rows in (("image", of_images.summed(times)), ("pixel", of_pixels.summed(times))):
+        found |= {f"{kind}_{name}": metric.values(rows) for name, metric in OF_RANKING.items()}
+    for name, metric in LIMITED.items():
+        for limit in LIMITS:
+            found[at_limit(name, limit)] = metric.values(rows, limit=limit)
+    return found
 
 
 def naive_replicates(
@@ -96,47 +102,24 @@ def test_resamples_keep_the_number_of_normal_and_defect_images() -> None:
     np.testing.assert_array_equal(times, draw_times(labels, num_resamples=50, seed=3))
 
 
-def metrics_of(num_images: int) -> AnomalyMetrics:
-    metrics = AnomalyMetrics()
-    metrics.update(*synthetic_maps(32, num_images, seed=4))
-    return metrics
+def test_images_left_out_are_those_counted_no_times() -> None:
+    maps, masks = random_test_set(np.random.default_rng(1), "smooth", num_images=6)
+    counts = count_per_image(
+        [split_pixels(m, mask) for m, mask in zip(maps, masks, strict=True)],
+        np.quantile(np.concatenate([m.ravel() for m in maps]), [0.9, 0.5, 0.1]),
+    )
+    groups = [np.array([2]), np.array([0, 5]), np.zeros(0, dtype=int)]
+    times = np.ones((3, 6))
+    times[0, 2] = times[1, 0] = times[1, 5] = 0
+    left, summed = counts.without(groups), counts.summed(times)
+    for name in vars(summed):
+        np.testing.assert_allclose(getattr(left, name), getattr(summed, name), atol=1e-9)
 
 
-def test_intervals_hold_the_value_and_narrow_with_more_images() -> None:
-    widths = {}
-    for num_images in (12, 120):
-        metrics = metrics_of(num_images)
-        values = metrics.compute()
-        intervals = metrics.intervals(num_resamples=200)
-        assert intervals.keys() == values.keys()
-        for name, interval in intervals.items():
-            assert interval.low <= float(values[name]) <= interval.high, name
-        widths[num_images] = {name: i.high - i.low for name, i in intervals.items()}
-    for name in ("image_auroc", "pixel_ap", "pixel_f1max", "aupro_05"):
-        assert widths[120][name] < 0.75 * widths[12][name], name
-
-
-def test_intervals_depend_on_the_seed_alone() -> None:
-    metrics = metrics_of(12)
-    first = metrics.intervals(num_resamples=30, seed=5)
-    assert metrics.intervals(num_resamples=30, seed=5) == first
-    assert metrics.intervals(num_resamples=30, seed=6) != first
-
-
-def test_higher_confidence_gives_wider_intervals() -> None:
-    metrics = metrics_of(12)
-    narrow = metrics.intervals(num_resamples=200, confidence=0.5)["pixel_ap"]
-    wide = metrics.intervals(num_resamples=200, confidence=0.99)["pixel_ap"]
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
-def test_undefined_metrics_have_no_interval() -> None:
-    metrics = AnomalyMetrics()
-    metrics.update(np.zeros((2, 3, 3)), None, labels=[0, 1], scores=[0.1, 0.2])
-    intervals = metrics.intervals(num_resamples=10)
-    assert intervals["image_auroc"].low == 1.0
-    assert np.isnan([intervals["pixel_ap"].low, intervals["aupro_30"].high]).all()
-    for num_images in (2, 0):
-        metrics = AnomalyMetrics()
-        metrics.update(np.zeros((num_images, 3, 3)), np.zeros((num_images, 3, 3)))
-        assert all(np.isnan(i.low) for i in metrics.intervals(num_resamples=10).values())
+def test_a_resample_without_a_class_has_no_value() -> None:
+    counts = count_scores(np.array([0.1, 0.9, 0.5]), np.array([0, 1, 1]), np.array([0.9, 0.5]))
+    rows = counts.summed(np.array([[1.0, 1, 1], [0, 1, 1], [1, 0, 0]]))
+    for metric in OF_RANKING.values():
+        assert np.isnan(metric.values(rows)).tolist() == [False, True, True]
+    for metric in LIMITED.values():
+        assert np.isnan(metric.values(rows, limit=0.3)).tolist() == [False, True, True]
