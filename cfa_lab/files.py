@@ -10,6 +10,11 @@ PARTIAL = ".partial"
 """Ends the names of files that are being written; they begin with a dot."""
 
 
+def user_path(text: str) -> Path:
+    """A path as typed, where a shell may have left `~` in it: the type of arguments."""
+    return Path(text).expanduser()
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Generator[Path]:
     """Hand out a temporary path beside `path` and move it there once the body is done.

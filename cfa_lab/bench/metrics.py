@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cfa_lab.bench.metric_contestants import CONTESTANTS, synthetic_maps
 from cfa_lab.bench.processes import in_own_process, peak_bytes
+from cfa_lab.files import user_path
 
 OURS = "cfa_lab"
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--size", type=int, default=256, help="height and width of the maps")
     parser.add_argument("--images", type=int, default=83, help="number of maps")
     parser.add_argument("--repeats", type=int, default=3, help="runs each, the best one counts")
-    parser.add_argument("--json", type=Path, help="file to write the measurements to")
+    parser.add_argument("--json", type=user_path, help="file to write the measurements to")
     options = parser.parse_args(argv)
     report = run_bench_metrics(options.size, options.images, repeats=options.repeats)
     Console().print(_table(report))

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cfa_lab.files import user_path
 from cfa_lab.records.environment import processor
 
 Columns = Mapping[str, Callable[[dict[str, Any]], str]]
@@ -20,7 +21,7 @@ Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 def new_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     """A parser for `bench <name>`, with the options that all comparisons share."""
     parser = argparse.ArgumentParser(prog=f"cfa_lab bench {name}", description=description)
-    parser.add_argument("--json", type=Path, help="file to write the measurements to")
+    parser.add_argument("--json", type=user_path, help="file to write the measurements to")
     return parser
 
 

@@ -13,6 +13,7 @@ from cfa_lab.bench.literal_run import literal_run
 from cfa_lab.bench.pictures import CATEGORY, write_category
 from cfa_lab.bench.processes import Finished, in_own_process, run_command
 from cfa_lab.bench.report import new_parser, ratio_to, show
+from cfa_lab.files import user_path
 from cfa_lab.records.record import record_of
 from cfa_lab.vocabulary import PRECISIONS
 
@@ -163,7 +164,10 @@ def _scaled(finished: Finished, epochs: int, measured_epochs: int) -> dict[str, 
 def add_anomalib(parser: argparse.ArgumentParser) -> None:
     """The option that brings anomalib into a comparison."""
     parser.add_argument(
-        "--anomalib", type=Path, metavar="PYTHON", help="Python of an environment with anomalib 2.7"
+        "--anomalib",
+        type=user_path,
+        metavar="PYTHON",
+        help="Python of an environment with anomalib 2.7",
     )
 
 

@@ -12,6 +12,12 @@ from cfa_lab.records import names
 from cfa_lab.records.folders import is_kept
 from cfa_lab.records.record import read_record
 
+PATHS = {
+    *("dataset.root", "dataset.made", "features.folder", "backbone.weights", "resume"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
+}
+"""Keys whose values are paths."""
+
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
 
@@ -103,6 +109,14 @@ def quoted(value: str | Path) -> str:
     # Backslashes before a quote, and only those, have to be doubled.
     text = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (r"\'" if m[2] else ""), str(value))
     return f"'{text}'"
+
+
+def expanded(argument: str) -> str:
+    """The same with the home folder for a `~` that a shell leaves behind `key=`."""
+    key, equals, value = argument.partition("=")
+    if equals and key in PATHS and (value == "~" or value.startswith("~/")):
+        return f"{key}={Path(value).expanduser()}"
+    return argument
 
 
 def overrides_first(arguments: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from cfa_lab.config import conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.features.folder import GIGABYTE, StoredFile, stored_files, trim
+from cfa_lab.files import user_path
 
 
 def main(arguments: list[str]) -> None:
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> None:
         description="List the stored features, most recently used last; a line for each kind.",
     )
     parser.add_argument(
-        "--folder", type=Path, help="the store; default: CFA_LAB_CACHE, else ~/.cache/cfa_lab"
+        "--folder", type=user_path, help="the store; default: CFA_LAB_CACHE, else ~/.cache/cfa_lab"
     )
     less = parser.add_mutually_exclusive_group()
     less.add_argument("--clear", action="store_true", help="delete all features")

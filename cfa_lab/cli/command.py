@@ -17,6 +17,7 @@ from cfa_lab.cli import task
 from cfa_lab.cli.arguments import (
     MULTIRUN_FLAGS,
     as_listing,
+    expanded,
     overrides_first,
     refuse_emptied_groups,
     refuse_used_folder,
@@ -29,10 +30,12 @@ from cfa_lab.cli.messages import describe, leave, report
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
+from cfa_lab.records.environment import git_commit
 
 SUBCOMMANDS = {
     "bench": "cfa_lab.bench",
     "cache": "cfa_lab.cli.cache",
+    "completion": "cfa_lab.cli.completion",
     "dashboard": "cfa_lab.tracking.dashboard",
     "export": "cfa_lab.deploy.export",
     "predict": "cfa_lab.deploy.predict",
@@ -43,11 +46,18 @@ SUBCOMMANDS = {
 }
 """Word -> module whose `main(arguments)` serves it."""
 
-CONFIGURED = {"doctor": "cfa_lab.doctor"}
+CONFIGURED = {"doctor": "cfa_lab.doctor", "explain": "cfa_lab.cli.explain"}
 """Likewise for `main(arguments, compose)`: sub-commands that take a run's settings."""
 
 PLAN = "plan"
 """The word before the arguments of a multirun that lists its jobs instead of running them."""
+PLAN_HELP = """usage: python -m cfa_lab plan [key=value,value ...] [group=option,option ...]
+
+List the jobs of a multirun and run none: number, state (done, unfinished, failed, new) and what
+varies.
+The arguments are those of a multirun, without -m.
+
+Example: python -m cfa_lab plan category=all seed=0,1,2"""
 
 
 def main() -> None:
@@ -75,6 +85,13 @@ def main() -> None:
         report(*task.failure)
 
 
+def versions() -> str:
+    """Ours, with the commit of a checkout, and those of what numbers depend on most."""
+    commit = git_commit()
+    own = f"cfa_lab {version('cfa-lab')}{f' (commit {commit})' if commit else ''}"
+    return f"{own}, torch {version('torch')}, Hydra {hydra.__version__}"
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -82,9 +99,12 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 def _dispatch(arguments: list[str]) -> None:
     first = arguments[0] if arguments else ""
     if first == "--version":
-        print(f"cfa_lab {version('cfa-lab')} (Hydra {hydra.__version__})")
+        print(versions())
         return
     if first == PLAN:
+        if {"-h", "--help"} & {*arguments}:
+            print(PLAN_HELP)
+            return
         arguments, first = as_listing(arguments[1:]), ""
     if first in SUBCOMMANDS:
         importlib.import_module(SUBCOMMANDS[first]).main(arguments[1:])
@@ -98,6 +118,7 @@ def _dispatch(arguments: list[str]) -> None:
             f"sub-commands: {', '.join((PLAN, *SUBCOMMANDS, *CONFIGURED))}; "
             "see python -m cfa_lab --help"
         )
+    arguments = [expanded(argument) for argument in arguments]
     commas = "several" if MULTIRUN_FLAGS & {*arguments} else "ambiguous"
     arguments = overrides_first(as_typed(without_plus(arguments), commas=commas))
     refuse_emptied_groups(arguments)
@@ -113,7 +134,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 def compose(overrides: list[str]) -> Config:
     """The checked configuration of a run with these settings, which is not started."""
-    overrides = as_typed(without_plus(overrides), commas="alone")
+    overrides = as_typed(without_plus([*map(expanded, overrides)]), commas="alone")
     refuse_emptied_groups(overrides)
     ConfigStore.instance().store(name="schema", node=Config)
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):

@@ -72,7 +72,7 @@ def make_jobs(
 
 def _found_categories(config: Config) -> list[str]:
     """Every category of the job's data set, as values of the command line."""
-    from cfa_lab.run.prepare import find_categories
+    from cfa_lab.run.tables import find_categories
 
     return [literal(category) for category in find_categories(config)]
 

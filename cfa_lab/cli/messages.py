@@ -4,12 +4,16 @@ import errno
 import re
 import shlex
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from cfa_lab.cli.schema import dotted_keys, unknown_key
+from cfa_lab.cli.nearby import unknown_key
+from cfa_lab.cli.schema import dotted_keys
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_complete
@@ -48,16 +52,55 @@ def is_disk_full(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """Hydra's and OmegaConf's many-line messages in one line."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(error, OverrideParseException):
+        return unreadable(error.override)
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        return no_such_option(str(error.missing_cfg_file), error.options)
     text = str(cause).partition("Config search path")[0]
+    if (match := re.match(r"Ambiguous value for argument '(.*)'", text)) is not None:
+        return several_values(match[1])
     lines = [line.strip() for line in text.splitlines() if line.strip(" ^")]
     keys = [line.partition(":")[2].strip() for line in lines if line.startswith("full_key")]
     lines = [line for line in lines if not line.startswith(NOISE)]
     message = "; ".join(lines).replace(":; ", ": ").replace(".; To append", "; to append")
-    if "Lexer" in message or "parser" in str(type(error)).lower():
-        message += "; put values with special characters in quotes: 'category=\"...\"'"
     if (match := re.search(r"Key '([^']+)' not in", message)) is not None:
         return unknown_key(keys[0] if keys else match[1], dotted_keys())
     return f"{keys[0]}: {message}" if keys and keys[0] not in message else message
+
+
+def unreadable(override: str) -> str:
+    """About an argument that Hydra's grammar does not take."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"cannot read {shlex.quote(override)}; settings are key=value or group=option"
+    inside = value.strip("'\"").replace('"', '\\"')
+    better = shlex.quote(f'{key}="{inside}"')
+    return (
+        f"cannot read {shlex.quote(override)}; put a value with special characters in quotes "
+        f"that reach the program: {better}"
+    )
+
+
+def several_values(argument: str) -> str:
+    """About commas in a value of a single run."""
+    key, _, value = argument.partition("=")
+    better = shlex.quote(f'{key}="{value}"')
+    return (
+        f"{shlex.quote(argument)} has several values; put -m before it for a run of each, or quote "
+        f"a value that holds a comma: {better}"
+    )
+
+
+def no_such_option(missing: str, options: Sequence[str]) -> str:
+    """About an option that a group does not have."""
+    group, _, name = missing.rpartition("/")
+    close = get_close_matches(name, options, n=1)
+    near = f" (did you mean {close[0]!r}?)" if close else ""
+    message = f"{group} has no option {name!r}{near}; allowed: {', '.join(options)}"
+    if group == "backbone":
+        layers = "'backbone.layers=[layer1,layer2,layer3]'"
+        message += f"; any network of timm: backbone=timm backbone.name={name} {layers}"
+    return message
 
 
 def _is_trained(folder: Path) -> bool:

@@ -25,7 +25,7 @@ class Config(Settings):
     """One run."""
 
     category: str = MISSING
-    """A category of the data set."""
+    """A category of the data set; `all` stands for each of them in a multirun."""
     seed: int = MISSING
     """Of the descriptor's start, the order of images and K-means."""
     device: str = MISSING

@@ -62,10 +62,13 @@ class TrackerSettings:
     mode: str = MISSING
     """`auto` (online where a key is configured, else offline), `online` or `offline`."""
     project: str = MISSING
+    """The project on W&B."""
     entity: str | None = MISSING
+    """The account or team on W&B; null for your own."""
     group: str | None = MISSING
     """Study the run belongs to; null for none, or in a multirun for its folder's name."""
     tags: list[str] = MISSING
+    """Words to find the run by on W&B."""
     images: bool = MISSING
     """Whether pictures go to W&B."""
     model: bool = MISSING

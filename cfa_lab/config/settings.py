@@ -113,6 +113,7 @@ class OptimizerSettings:
     weight_decay: float = MISSING
     """Also on r, as in the authors' code."""
     amsgrad: bool = MISSING
+    """Whether the second moment of the gradient never falls (authors' code)."""
 
     def __post_init__(self) -> None:
         one_of("optimizer.name", self.name, OPTIMIZER_NAMES)

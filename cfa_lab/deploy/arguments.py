@@ -1,17 +1,17 @@
 """What the commands that use a model have in common: the arguments that name it."""
 
 import argparse
-from pathlib import Path
 
 from cfa_lab.deploy.load import EXPORTED, model_folder, open_runtime
 from cfa_lab.deploy.runtime import Runtime
+from cfa_lab.files import user_path
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which model is used, and how."""
     parser.add_argument(
         "run",
-        type=Path,
+        type=user_path,
         help="a run folder, a model's folder from W&B, or a file that export wrote",
     )
     parser.add_argument("--device", default="cpu", help="of a run's model; default: cpu")

@@ -8,6 +8,7 @@ from typing import Any
 from cfa_lab.deploy.exported import OPENERS
 from cfa_lab.deploy.load import EXPORTED, model_folder
 from cfa_lab.errors import UserError
+from cfa_lab.files import user_path
 
 MODEL = "model"
 PRECISIONS = ("float32", "float16", "bf16", "int8")  # formats.py says which format has which
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> None:
         description="Write the model of a run for another runtime. It is kept only if it scores "
         "like the original on images of the run and on random ones.",
     )
-    parser.add_argument("run", type=Path, help="a run folder, or a model's folder from W&B")
+    parser.add_argument("run", type=user_path, help="a run folder, or a model's folder from W&B")
     parser.add_argument(
         "--format",
         required=True,
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
         help="onnx: one .onnx; openvino: .xml and .bin; torch: a torch.export program, .pt2; "
         "model: a model's folder",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.* in the run")
+    parser.add_argument("--out", type=user_path, metavar="FILE", help="default: model.* in the run")
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,

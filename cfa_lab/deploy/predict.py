@@ -15,6 +15,7 @@ from cfa_lab.deploy.sources import STANDARD_INPUT, named_images
 from cfa_lab.deploy.table import PredictionTable
 from cfa_lab.deploy.writer import Outputs, Writer
 from cfa_lab.errors import UserError
+from cfa_lab.files import user_path
 from cfa_lab.progress import phase, show_progress
 from cfa_lab.training.description import ModelDescription
 
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "images", nargs="*", help="files, folders (at any depth), globs, or - for paths on stdin"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write; default: predictions/<time>"
+        "--out", type=user_path, metavar="DIR", help="where to write; default: predictions/<time>"
     )
     parser.add_argument("--threshold", type=float, help="of the score, in place of the model's")
     parser.add_argument("--pixel-threshold", type=float, help="of the map, in place of the model's")
@@ -156,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--watch",
-        type=Path,
+        type=user_path,
         metavar="FOLDER",
         help="score images as they appear there, one JSON line each on standard output",
     )

@@ -10,6 +10,7 @@ from cfa_lab.config import Config
 from cfa_lab.doctor.archives import identify, unpack
 from cfa_lab.doctor.sources import SOURCES
 from cfa_lab.errors import UserError
+from cfa_lab.files import user_path
 
 Compose = Callable[[list[str]], Config]
 """From settings, as on the command line of a run, to the checked configuration."""
@@ -28,10 +29,10 @@ def main(arguments: list[str], compose: Compose) -> None:
     parser.add_argument("settings", nargs="*", help="as for a run: dataset=..., dataset.root=...")
     parser.add_argument("--names", action="store_true", help="look at names only, open nothing")
     parser.add_argument(
-        "--sheets", type=Path, default=Path("outputs/doctor"), help="folder for contact sheets"
+        "--sheets", type=user_path, default=Path("outputs/doctor"), help="folder for contact sheets"
     )
-    parser.add_argument("--unpack", type=Path, metavar="ARCHIVE", help="check and unpack it")
-    parser.add_argument("--to", type=Path, help="new folder to unpack into")
+    parser.add_argument("--unpack", type=user_path, metavar="ARCHIVE", help="check and unpack it")
+    parser.add_argument("--to", type=user_path, help="new folder to unpack into")
     parser.add_argument("--sources", action="store_true", help="where data sets are, and licences")
     options = parser.parse_intermixed_args(arguments)  # --names may follow the settings
     if options.sources:
@@ -72,7 +73,7 @@ def _unpack(archive: Path, target: Path | None) -> None:
 def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int:
     """Print what is found of the chosen categories, None for all; returns how much is wrong."""
     from cfa_lab.data.layouts import categories, locate
-    from cfa_lab.run.prepare import layout_options, made_root
+    from cfa_lab.run.tables import layout_options, made_root
 
     layout, root = made_root(config)
     options = layout_options(config)
@@ -88,7 +89,7 @@ def _check_category(config: Config, category: str, sheets: Path | None) -> int:
     from cfa_lab.data.geometry import Geometry
     from cfa_lab.doctor.examine import examine, findings_by_name
     from cfa_lab.doctor.sheet import draw_sheet
-    from cfa_lab.run.prepare import read_table
+    from cfa_lab.run.tables import read_table
 
     config.category = category
     print(f"\n{category}")

@@ -5,11 +5,12 @@ import importlib.metadata
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from cfa_lab.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 FEATURES_VERSION = 1
 """Raised whenever this package would make other features of the same image."""
@@ -36,8 +37,10 @@ def _hash_of(path: Path, num_bytes: int, modified: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def circumstances(device: torch.device) -> dict[str, Any]:
+def circumstances(device: "torch.device") -> dict[str, Any]:
     """Versions and arithmetic that decide how features are computed and rounded, as JSON values."""
+    import torch
+
     with warnings.catch_warnings():
         # torch 2.9 warns of this question, and has no other for it on a CPU
         warnings.filterwarnings("ignore", "Please use the new API settings", UserWarning)

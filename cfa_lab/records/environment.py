@@ -34,7 +34,7 @@ def environment(device: str, num_threads: int) -> dict[str, Any]:
         "processor": processor(),
         "device": device,
         "num_threads": num_threads,
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "command": sys.argv,
     }
 
@@ -56,7 +56,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of this package's checkout, with `+` where files differ; None outside one."""
     package = Path(__file__).resolve().parents[1]
     if not (package.parent / ".git").exists():

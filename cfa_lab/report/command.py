@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cfa_lab.errors import UserError
+from cfa_lab.files import user_path
 from cfa_lab.report.collect import Study, collect
 from cfa_lab.report.comparisons import Comparison
 from cfa_lab.report.page.gallery import choose_pictures
@@ -110,10 +111,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Read run folders and write report.html, results, tables and statistics.",
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, help="folders that hold runs, at any depth"
+        "folders", nargs="+", type=user_path, help="folders that hold runs, at any depth"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("report"), help="where to write; default: report"
+        "--output", type=user_path, default=Path("report"), help="where to write; default: report"
     )
     parser.add_argument(
         "--publish",

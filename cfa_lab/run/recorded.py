@@ -12,7 +12,7 @@ from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.record import record_of
-from cfa_lab.run.prepare import read_table
+from cfa_lab.run.tables import read_table
 
 
 def recorded_table(folder: Path) -> SampleTable:

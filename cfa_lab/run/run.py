@@ -32,8 +32,9 @@ from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
 from cfa_lab.run.log import Begin, kept_log
 from cfa_lab.run.opening import opening
 from cfa_lab.run.outputs import diagnose, make_outcome, make_witness, write_results
-from cfa_lab.run.prepare import Preparation, prepare, seen_in_training
+from cfa_lab.run.prepare import Preparation, prepare
 from cfa_lab.run.protocol import protocol_of
+from cfa_lab.run.tables import seen_in_training
 from cfa_lab.run.trackers import make_tracker, shown_to_sweep
 from cfa_lab.run.watch import Watch
 from cfa_lab.tracking import HistoryFile, Trackers

@@ -5,13 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from cfa_lab.config import Config
 from cfa_lab.progress import duration
 from cfa_lab.report.settings import goes_with, is_of_the_data
 from cfa_lab.run.show import typed
-from cfa_lab.study.job import JobOutcome
 from cfa_lab.study.plan import PlannedJob, seconds_left
+
+if TYPE_CHECKING:
+    from cfa_lab.study.job import JobOutcome
 
 STATES = ("done", "unfinished", "failed", "new", "unknown")
 
@@ -48,7 +51,7 @@ def list_jobs(settings: Sequence[dict[str, str]], planned: Sequence[PlannedJob])
 def show_summary(
     settings: Sequence[dict[str, str]],
     configs: Sequence[Config],
-    outcomes: Sequence[JobOutcome],
+    outcomes: Sequence["JobOutcome"],
     folder: Path,
 ) -> None:
     """Print image AUROC by category and setting, means over seeds, and name every failed job."""

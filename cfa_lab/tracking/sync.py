@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cfa_lab.errors import UserError
+from cfa_lab.files import user_path
 from cfa_lab.records import names
 from cfa_lab.tracking.wandb_session import import_wandb, require_connection, shut_down
 
@@ -31,7 +32,10 @@ def main(arguments: list[str]) -> None:
         " uploaded before are skipped.",
     )
     parser.add_argument(
-        "folders", nargs="*", type=Path, help=f"default: {' and '.join(FOLDERS)}, where they exist"
+        "folders",
+        nargs="*",
+        type=user_path,
+        help=f"default: {' and '.join(FOLDERS)}, where they exist",
     )
     parser.add_argument("--dry-run", action="store_true", help="list the runs, upload none")
     options = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ from PIL import Image
 from cfa_lab.data.images import decode_image
 from cfa_lab.data.rotated import Draw, draw, turn, write_rotated
 from cfa_lab.errors import UserError
-from cfa_lab.run.prepare import read_table
+from cfa_lab.run.tables import read_table
 
 
 @given(path=st.text(min_size=1), seed=st.integers(0, 2**32))

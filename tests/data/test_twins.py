@@ -9,7 +9,7 @@ from PIL import Image
 from cfa_lab.cli import compose
 from cfa_lab.data.doubts import notes_by_name
 from cfa_lab.data.twins import contents
-from cfa_lab.run.prepare import read_table
+from cfa_lab.run.tables import read_table
 
 
 def write(root: Path, suffix: str) -> None:

@@ -16,8 +16,9 @@ from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.features.extract import Extractor
 from cfa_lab.records import names
 from cfa_lab.records.diagnostics import scalars
-from cfa_lab.run.prepare import make_extractor, read_table
+from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run
+from cfa_lab.run.tables import read_table
 from cfa_lab.training.checkpoint import load_detector
 
 GEOMETRIES = {

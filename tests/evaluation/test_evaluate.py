@@ -19,8 +19,9 @@ from cfa_lab.errors import UserError
 from cfa_lab.evaluation.evaluate import best_on_test, sample_mask
 from cfa_lab.evaluation.maps import full_map, score_images, to_window, write_maps
 from cfa_lab.method.scoring import Scoring
-from cfa_lab.run.prepare import make_extractor, read_table
+from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run
+from cfa_lab.run.tables import read_table
 from cfa_lab.training.checkpoint import load_detector
 
 

@@ -18,9 +18,10 @@ from cfa_lab.data.saturation import FILE
 from cfa_lab.data.toy.layouts import write_toy_layout
 from cfa_lab.evaluation.evaluate import NO_THRESHOLD, sample_mask
 from cfa_lab.evaluation.maps import score_images
-from cfa_lab.run.prepare import make_extractor, prepare, read_table
+from cfa_lab.run.prepare import make_extractor, prepare
 from cfa_lab.run.run import run
 from cfa_lab.run.show import show_result
+from cfa_lab.run.tables import read_table
 from cfa_lab.training.checkpoint import load_detector
 
 SIZE = 64

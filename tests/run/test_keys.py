@@ -8,7 +8,7 @@ from helpers.tiny import write_tiny
 
 from cfa_lab.config import Config
 from cfa_lab.run import keys
-from cfa_lab.run.prepare import read_table
+from cfa_lab.run.tables import read_table
 
 
 def keys_of(config: Config, *, weights: str = "w", num_threads: int = 1) -> tuple[str, str]:

@@ -9,9 +9,9 @@ from helpers.tiny import TINY_RUN, compose, write_tiny
 
 from cfa_lab.errors import UserError
 from cfa_lab.records.predictions import read_predictions
-from cfa_lab.run.prepare import read_table
 from cfa_lab.run.recorded import recorded_table
 from cfa_lab.run.run import run
+from cfa_lab.run.tables import read_table
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.maps import score_images
 from cfa_lab.run import run as run_module
-from cfa_lab.run.prepare import make_extractor, read_table
+from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run
+from cfa_lab.run.tables import read_table
 from cfa_lab.training.checkpoint import load_detector
 from cfa_lab.training.state import Fit
 

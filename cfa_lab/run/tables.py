@@ -1,0 +1,75 @@
+"""The samples that a configuration chooses; nothing here needs torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cfa_lab.config import Config
+from cfa_lab.data.layouts import Options, categories, read_samples
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.data.twins import contents
+from cfa_lab.errors import UserError
+from cfa_lab.features.identity import image_hash
+from cfa_lab.progress import each
+
+
+def read_table(config: Config) -> SampleTable:
+    """The samples that a configuration chooses; makes the toy set where it is asked for."""
+    values = config.dataset
+    layout, root = made_root(config)
+    table = read_samples(layout, root, config.category, layout_options(config))
+    table = table.limit_train(values.limit_train, values.subset_seed)
+    if not values.validation_fraction:
+        return table
+    paths = [sample.path for sample in table.train]
+    found = contents([table.absolute(path) for path in paths], workers=config.features.workers)
+    content = dict(zip(paths, found, strict=True))
+    return table.hold_out(values.validation_fraction, values.subset_seed, content)
+
+
+def seen_in_training(table: SampleTable, samples: Sequence[Sample]) -> list[str]:
+    """Those whose file is, byte for byte, one that was trained on; opens them all."""
+    known = {image_hash(table.absolute(sample.path)) for sample in table.train}
+    looked = each(samples, "reading", len(samples))
+    return [s.path for s in looked if image_hash(table.absolute(s.path)) in known]
+
+
+def made_root(config: Config) -> tuple[str, Path]:
+    """The layout and the root to read, once what is made on first use has been made."""
+    values = config.dataset
+    root = Path(values.root).expanduser().absolute()
+    if values.layout == "toy":
+        from cfa_lab.data.toy import write_toy
+
+        write_toy(root)
+        return "mvtec", root
+    if values.layout == "rd_mvtec":
+        from cfa_lab.data.rotated import write_rotated
+
+        if values.made is None:
+            raise UserError("dataset=rd_mvtec writes images; say where with dataset.made=<folder>")
+        made = Path(values.made).expanduser().absolute()
+        return "mvtec", write_rotated(root, made, config.category, seed=values.draw_seed)
+    return values.layout, root
+
+
+def layout_options(config: Config) -> Options:
+    """What the layouts need to know besides the folder."""
+    values = config.dataset
+    return Options(
+        seed=values.subset_seed,
+        test_fraction=values.test_fraction,
+        split=values.split,
+        images=values.images,
+        index=values.index,
+        normal=None if values.normal is None else tuple(values.normal),
+        normal_test=tuple(values.normal_test),
+        defects=None if values.defects is None else tuple(values.defects),
+        masks=values.masks,
+    )
+
+
+def find_categories(config: Config) -> list[str]:
+    """The categories of the data set that a configuration chooses, sorted; raises UserError."""
+    if config.dataset.layout == "rd_mvtec":  # made category by category from these
+        return categories("mvtec", Path(config.dataset.root).expanduser().absolute())
+    return categories(*made_root(config), layout_options(config))

@@ -1,0 +1,61 @@
+"""The state of one job, from its key: what needs images' hashes and networks' weights."""
+
+from pathlib import Path
+from typing import Any
+
+from cfa_lab.config import Config
+from cfa_lab.errors import UserError
+from cfa_lab.records import names
+from cfa_lab.records.record import INTERRUPTED, record_of
+from cfa_lab.run.keys import fit_key_of, run_key_of
+from cfa_lab.run.prepare import count_threads, make_backbone
+from cfa_lab.run.tables import read_table
+from cfa_lab.study.index import RunIndex
+from cfa_lab.study.job import reusable
+from cfa_lab.study.plan import PlannedJob
+from cfa_lab.training import checkpoint
+
+
+def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJob:
+    """A job as it stands; `seen` keeps what was looked at for the next one."""
+    if config.resume == "never":
+        return PlannedJob(status="new")
+    try:
+        table = _once(seen, f"{config.dataset} {config.category}", lambda: read_table(config))
+        weights = _once(seen, f"{config.backbone}", lambda: make_backbone(config)[1])
+        fit_key = fit_key_of(config, table, weights, count_threads(config.trainer.num_threads))
+        run_key = run_key_of(config, table, fit_key)
+        found = reusable(config, run_key, index)
+    except UserError as error:
+        return PlannedJob(status="unknown", error=str(error))
+    if found is not None:
+        return PlannedJob(status="done", found=found)
+    begun = index.begun(run_key)
+    if begun is None or not (begun / names.STATE).is_file():
+        return PlannedJob(status="new")
+    return _unfinished(config, begun, fit_key)
+
+
+def _unfinished(config: Config, folder: Path, fit_key: str) -> PlannedJob:
+    try:
+        position = checkpoint.state_position(folder)
+    except UserError:
+        return PlannedJob(status="new")
+    if position.get("fit_key") != fit_key:
+        return PlannedJob(status="new")
+    record = record_of(folder)
+    failed = record.get("status") == "failed" and record.get("error") != INTERRUPTED
+    done = int(position["next_epoch"]) / max(1, config.trainer.epochs)
+    return PlannedJob(status="failed" if failed else "unfinished", missing_ratio=1 - done)
+
+
+def _once(seen: dict[str, Any], key: str, make: Any) -> Any:
+    """What `make` gives or raises, asked once: a hub that cannot be reached costs seconds."""
+    if key not in seen:
+        try:
+            seen[key] = make()
+        except UserError as error:
+            seen[key] = error
+    if isinstance(seen[key], UserError):
+        raise seen[key]
+    return seen[key]

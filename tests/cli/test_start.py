@@ -1,0 +1,76 @@
+"""What is quick stays quick: questions are answered without the import of torch."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cfa_lab.cli.arguments import expanded
+from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS, versions
+from cfa_lab.config import conf_dir
+
+WITHOUT = """
+import sys
+from cfa_lab.cli import main
+sys.argv[1:] = {arguments!r}
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+loaded = {{"torch", "timm", "numba", "sklearn", "matplotlib", "wandb"}} & set(sys.modules)
+assert not loaded, loaded
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["plan", "experiment=quickstart", "tracker=none"],
+        ["doctor", "dataset=toy", "--names"],
+        ["explain", "loss.K"],
+        ["predict", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_a_question_brings_no_torch(arguments: list[str], tmp_path: Path):
+    asked = [sys.executable, "-c", WITHOUT.format(arguments=arguments)]
+    found = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout
+
+
+@pytest.mark.parametrize("word", [PLAN, *SUBCOMMANDS, *CONFIGURED])
+def test_every_subcommand_stands_in_the_help_and_has_its_own(
+    word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    from cfa_lab.cli.command import main
+
+    text = (conf_dir() / "hydra" / "help" / "cfa_lab.yaml").read_text()
+    assert re.search(rf"  {word}  +\w|  {word} for", text)
+    monkeypatch.setattr(sys, "argv", ["cfa_lab", word, "--help"])
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+    out = capsys.readouterr().out
+    assert out.startswith("usage:")
+    assert f"cfa_lab {word}" in out
+
+
+def test_versions_name_ours_and_those_that_matter():
+    text = versions()
+    assert text.startswith("cfa_lab ")
+    assert ", torch " in text
+    assert ", Hydra " in text
+
+
+def test_a_tilde_behind_a_key_of_a_path_is_the_home_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expanded("dataset.root=~/data") == "dataset.root=/home/me/data"
+    assert expanded("hydra.run.dir=~") == "hydra.run.dir=/home/me"
+    for other in ("dataset.root=a~/b", "category=~/x", "~loss.K", "dataset.root=~other/x"):
+        assert expanded(other) == other
