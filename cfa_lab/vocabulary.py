@@ -130,6 +130,7 @@ BOUNDS = {
     "image.size": COUNT,
     "image.crop": COUNT,
     "image.overlap": COUNT_OR_NONE,
+    "image.bits": Bounds(8, 16, whole=True),
     "features.batch_size": COUNT,
     "features.workers": COUNT,
     "features.max_gb": POSITIVE,
@@ -186,3 +187,13 @@ def each_within(key: str, values: Sequence[Any]) -> None:
         within(key, value)
         if value in values[:i]:
             raise UserError(f"{key} holds {value} twice; give each number once")
+
+
+def rising_pair(key: str, values: Sequence[Any]) -> tuple[float, float]:
+    """Two numbers, the first below the second; raises UserError for anything else."""
+    numbers = [float(value) for value in values if isinstance(value, Real)]
+    if len(values) == len(numbers) == 2 and all(map(math.isfinite, numbers)):
+        low, high = numbers
+        if low < high:
+            return low, high
+    raise UserError(f"{key} is {list(values)}; must be two numbers, the first below the second")

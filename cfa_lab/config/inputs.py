@@ -15,6 +15,7 @@ from cfa_lab.vocabulary import (
     RESIZES,
     none_or_within,
     one_of,
+    rising_pair,
     within,
 )
 
@@ -118,6 +119,12 @@ class ImageSettings:
     """`lanczos` (authors' code), `bilinear` or `bicubic`."""
     overlap: int = MISSING
     """Pixels that neighbouring tiles share at least, for `tile`."""
+    bits: int | None = None
+    """How many bits count in files of more than 8, 8 to 16; null takes what the files say, else as
+    many as the largest value over the training images needs."""
+    range: list[float] | None = None
+    """The values that are black and white in such files, in place of bits: floating-point images
+    need it, [0,1] say."""
 
     def __post_init__(self) -> None:
         one_of("image.resize", self.resize, RESIZES)
@@ -127,6 +134,9 @@ class ImageSettings:
         none_or_within("image.size", self.size)
         none_or_within("image.crop", self.crop)
         within("image.overlap", self.overlap)
+        none_or_within("image.bits", self.bits)
+        if self.range is not None:
+            rising_pair("image.range", self.range)
 
 
 @dataclass(kw_only=True)

@@ -4,8 +4,10 @@ All resize modes are one computation per axis: the image is resized, centred in 
 size, or a larger one that letterboxing pads), and the input is cut from the middle of that frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from cfa_lab.data.depth import Depth, Span
 from cfa_lab.errors import UserError
 from cfa_lab.vocabulary import (
     INTERPOLATIONS,
@@ -14,6 +16,7 @@ from cfa_lab.vocabulary import (
     Resize,
     none_or_within,
     one_of,
+    rising_pair,
     within,
 )
 
@@ -56,7 +59,8 @@ class Geometry:
     longer to int(size * long / short), and cuts `height` x `width` out of the middle. `crop` cuts
     `crop` x `crop` out of the middle, after any of the three. Rounding is torchvision's. `tile`
     resizes nothing and covers the image with inputs of `height` x `width` that overlap by `overlap`
-    pixels at least. Raises `UserError` for values that no image can satisfy.
+    pixels at least. `bits` and `range` say what is white in files of more than 8 bits (`Depth`).
+    Raises `UserError` for values that no image can satisfy.
     """
 
     resize: Resize
@@ -66,8 +70,13 @@ class Geometry:
     crop: int | None = None
     interpolation: Interpolation = "lanczos"
     overlap: int = 0
+    bits: int | None = None
+    range: Span | None = None
 
     def __post_init__(self) -> None:
+        none_or_within("image.bits", self.bits)
+        if self.range is not None:  # from JSON it comes as a list
+            object.__setattr__(self, "range", rising_pair("image.range", self.range))
         one_of("image.resize", self.resize, RESIZES)
         one_of("image.interpolation", self.interpolation, INTERPOLATIONS)
         within("image.height", self.height)
@@ -97,6 +106,19 @@ class Geometry:
     def input_size(self) -> Size:
         """Height and width of the network's input."""
         return (self.height, self.width) if self.crop is None else (self.crop, self.crop)
+
+    @property
+    def depth(self) -> Depth:
+        """What counts as white in files of more than 8 bits."""
+        return Depth(self.bits, self.range)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide how images are read, as JSON values: those of depth only where
+        files are read in another way than by the upper 8 of 16 bits."""
+        values = asdict(self)
+        if not self.depth.own:
+            del values["bits"], values["range"]
+        return values
 
     def _check_tiles(self) -> None:
         for name in ("height", "width", "overlap"):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cfa_lab.data.geometry import Size
-from cfa_lab.data.images import as_rgb, full_pages, reading, upright
+from cfa_lab.data.opening import as_rgb, full_pages, reading, upright
 from cfa_lab.errors import UserError
 
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image
 
-from cfa_lab.data.images import decode_image
+from cfa_lab.data.decoded import read_values
 from cfa_lab.data.layouts import read_samples
 from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
@@ -122,7 +122,11 @@ def _num_bytes(table: SampleTable, sample: Sample) -> int:
 
 def _write(table: SampleTable, sample: Sample, draft: Path, seed: int) -> None:
     drawn = draw(sample.path, seed)
-    pixels = decode_image(table.absolute(sample.path))
+    pixels, more = read_values(path := table.absolute(sample.path))
+    if more is not None:
+        raise UserError(
+            f"{path} has more than 8 bits; dataset=rd_mvtec turns images of 8 bits only"
+        )
     _save(turn(pixels, drawn, Image.Resampling.BILINEAR), _inside(draft, sample.path, ""))
     if sample.masks:
         size = (pixels.shape[0], pixels.shape[1])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cfa_lab.data.images import decode_image
+from cfa_lab.data.decoded import read_values
 from cfa_lab.errors import UserError
 
 
 def content_hash(pixels: np.ndarray) -> str:
-    """A hash of an image's pixels (H, W, 3) uint8 and its shape."""
+    """A hash of an image's values, as they are stored, and their shape."""
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
@@ -37,4 +37,4 @@ def _content(path: Path) -> str:
 @lru_cache(maxsize=100_000)
 def _hash_of(path: Path, num_bytes: int, modified: int) -> str:
     """Size and time are there to tell a file from the one that stood there before."""
-    return content_hash(decode_image(path))
+    return content_hash(read_values(path)[0])

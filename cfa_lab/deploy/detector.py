@@ -46,7 +46,7 @@ class TrainedDetector:
         return self.description.thresholds
 
     def predict(self, pictures: Pictures, *, threshold: float | None = None) -> Predictions:
-        """Score pictures: paths, arrays (H, W, 3) uint8 RGB or (H, W) uint8 or uint16, PIL images.
+        """Score pictures: paths, arrays (H, W, 3), RGB, or (H, W) of uint8 or uint16, PIL images.
 
         One alone is taken for a list of one. `threshold` decides in place of the model's own.
         Raises UserError for a picture that cannot be read or used.
@@ -71,7 +71,8 @@ class TrainedDetector:
         waiting = iter([pictures] if alone else pictures)
         geometry = self.description.image
         while batch := list(islice(waiting, self.runtime.batch_size)):
-            yield from self.runtime.score([inputs_of(as_image(one), geometry) for one in batch])
+            images = [as_image(one, geometry.depth) for one in batch]
+            yield from self.runtime.score([inputs_of(image, geometry) for image in images])
 
 
 def load(

@@ -23,7 +23,7 @@ IMAGES, SCORES, MAPS = "images", "scores", "maps"
 """What a graph's input and outputs are called."""
 
 Infer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Images (b, h, w, 3) uint8 -> scores (b,) and maps (b, h, w), float32."""
+"""Images (b, h, w, 3) of `input_dtype` -> scores (b,) and maps (b, h, w), float32."""
 
 OPENERS = {"onnx": "runtime_onnx", "openvino": "runtime_openvino", "torch": "runtime_program"}
 """Format -> module here whose `open_file` reads it; each needs an extra of its own, or torch."""
@@ -43,10 +43,12 @@ class ExportedRuntime:
     def score(self, images: Sequence[Sequence[LoadedImage]]) -> list[Scored]:
         """Score images, each given as its one input; raises UserError for a result that is none."""
         inputs = [one for (one,) in images]
+        dtype = input_dtype(self.description)
         found: list[Scored] = []
         for start in range(0, len(inputs), self.batch_size):
             batch = inputs[start : start + self.batch_size]
-            scores, maps = self.infer(np.stack([one.pixels for one in batch]))
+            pixels = np.stack([one.pixels for one in batch])
+            scores, maps = self.infer(pixels.astype(dtype, copy=False))
             found += [
                 self._scored(float(score), input_map, one.placement)
                 for score, input_map, one in zip(scores, maps, batch, strict=True)
@@ -60,6 +62,11 @@ class ExportedRuntime:
         if shown.shape != input_map.shape and np.isfinite(score):  # the score never sees padding
             score = reduce(shown, self.description.scoring)
         return Scored(score, to_window(input_map, placement), placement)
+
+
+def input_dtype(description: ModelDescription) -> Any:
+    """The number type of a graph's images: uint8, or float32 where more than 8 bits count."""
+    return np.float32 if description.image.depth.deep else np.uint8
 
 
 def reduce(shown: np.ndarray, scoring: Mapping[str, Any]) -> float:

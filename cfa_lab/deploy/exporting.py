@@ -45,6 +45,7 @@ def graph_of(runtime: TorchRuntime) -> ScoringGraph:
         runtime.detector.cpu(),
         input_size=geometry.input_size,
         half=extractor.dtype == "half",
+        deep=geometry.depth.deep,
     )
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cfa_lab.data.geometry import Size
 from cfa_lab.deploy.exported import IMAGES, MAPS, SCORES, missing
 from cfa_lab.deploy.graph import ScoringGraph
 from cfa_lab.deploy.int8 import quantised
@@ -93,18 +92,18 @@ def trace(graph: ScoringGraph) -> torch.export.ExportedProgram:
 
     Without the layers that nothing is taken from, which a first tracing finds.
     """
-    module = _trace(graph, graph.input_size).module()
+    images = torch.zeros(2, *graph.input_size, 3, dtype=graph.dtype)
+    module = _trace(graph, images).module()
     module.graph.eliminate_dead_code()
     used = {node.target for node in module.graph.nodes if node.op == "get_attr"}
     for name in [*dict(module.named_parameters()), *dict(module.named_buffers())]:
         if name not in used:
             owner, _, attribute = name.rpartition(".")
             delattr(module.get_submodule(owner), attribute)
-    return _trace(module, graph.input_size)
+    return _trace(module, images)
 
 
-def _trace(module: nn.Module, input_size: Size) -> torch.export.ExportedProgram:
-    images = torch.zeros(2, *input_size, 3, dtype=torch.uint8)
+def _trace(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1, max=MOST_AT_ONCE)
     shapes = {IMAGES: {0: batch}}
     with (

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from cfa_lab.data.decoded import decode
 from cfa_lab.data.geometry import Geometry
-from cfa_lab.data.images import LoadedImage, read_image
+from cfa_lab.data.images import LoadedImage
 from cfa_lab.data.inputs import inputs_of
 from cfa_lab.errors import UserError
 
@@ -52,11 +53,11 @@ def take_in(path: Path, geometry: Geometry, longest_side: int | None) -> Intake:
     """
     modified = modified_at(path)
     try:
-        image = read_image(path)
+        image = decode(path, geometry.depth)
         inputs = inputs_of(image, geometry)
     except UserError as error:
         return Intake(path, modified, error=str(error))
-    small = None if longest_side is None else _small(image, longest_side)
+    small = None if longest_side is None else _small(image.shown(), longest_side)
     digest = hashlib.blake2b(digest_size=8)
     for one in inputs:
         digest.update(one.pixels.tobytes())

@@ -3,7 +3,6 @@
 import argparse
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from cfa_lab.config import Config
@@ -86,10 +85,11 @@ def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int
 
 
 def _check_category(config: Config, category: str, sheets: Path | None) -> int:
-    from cfa_lab.data.geometry import Geometry
+    from cfa_lab.data.depth_found import ONLY_BYTES
     from cfa_lab.doctor.examine import examine, findings_by_name
+    from cfa_lab.doctor.finding import Finding
     from cfa_lab.doctor.sheet import draw_sheet
-    from cfa_lab.run.tables import read_table
+    from cfa_lab.run.tables import depth_of, geometry_of, read_table
 
     config.category = category
     print(f"\n{category}")
@@ -107,14 +107,18 @@ def _check_category(config: Config, category: str, sheets: Path | None) -> int:
     if sheets is None:
         findings = findings_by_name(table)
     else:
-        geometry = Geometry(**asdict(config.image))
-        examined = examine(table, geometry, workers=config.features.workers)
-        findings = examined.findings
+        try:
+            depth, missing = depth_of(config, table), []
+        except UserError as error:  # floating-point images without a range
+            depth, missing = None, [Finding(True, str(error))]
+        geometry = geometry_of(config, depth or ONLY_BYTES)
+        examined = examine(table, geometry, depth, workers=config.features.workers)
+        findings = [*missing, *examined.findings]
         sizes = [f"{h} x {w} ({n})" for (h, w), n in examined.sizes.most_common(MOST_SIZES)]
         more = len(examined.sizes) - MOST_SIZES
         modes = ", ".join(f"{mode} {count}" for mode, count in examined.modes.most_common())
         print(f"  sizes: {', '.join(sizes)}{f' and {more} more' if more > 0 else ''}; {modes}")
-        draw_sheet(table, sheets / f"{category}.png")
+        draw_sheet(table, sheets / f"{category}.png", geometry.depth)
         print(f"  sheet: {sheets / f'{category}.png'}")
     for finding in findings:
         print(f"  {'wrong ' if finding.wrong else 'note  '} {finding.text}")

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cfa_lab.data.decoded import read_values
+from cfa_lab.data.depth_found import FileDepth, file_depth
 from cfa_lab.data.geometry import Size
-from cfa_lab.data.images import as_rgb, decode_image, full_pages
 from cfa_lab.data.masks import load_mask_channels, mask_pages
+from cfa_lab.data.opening import as_rgb, full_pages
 from cfa_lab.data.twins import content_hash
 from cfa_lab.errors import UserError
 
@@ -28,7 +30,9 @@ class ImageFacts:
     num_frames: int = 1
     is_constant: bool = False
     content: str = ""
-    """A hash of the decoded pixels."""
+    """A hash of the values."""
+    deep: FileDepth | None = None
+    """What an image of more than 8 bits says of its values, and their extent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +60,18 @@ class MaskFacts:
 def image_facts(path: Path) -> ImageFacts:
     """Decode an image wholly; never raises for what is wrong with it."""
     try:
-        pixels = decode_image(path)
+        values, stored = read_values(path)
         with Image.open(path) as file:
             mode, frames = file.mode, len(full_pages(file))
     except (UserError, OSError) as error:
         return ImageFacts(error=str(error))
     return ImageFacts(
         mode=mode,
-        size=(pixels.shape[0], pixels.shape[1]),
+        size=(values.shape[0], values.shape[1]),
         num_frames=frames,
-        is_constant=bool((pixels == pixels[:1, :1]).all()),
-        content=content_hash(pixels),
+        is_constant=bool((values == values[:1, :1]).all()),
+        content=content_hash(values),
+        deep=None if stored is None else file_depth(stored, values),
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from cfa_lab.data.images import decode_image
+from cfa_lab.data.depth import Depth
+from cfa_lab.data.images import read_image
 from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.errors import UserError
@@ -18,7 +19,7 @@ OUTLINE = (255, 0, 200)
 PAPER, INK, QUIET = (255, 255, 255), (20, 20, 20), (200, 200, 200)
 
 
-def draw_sheet(table: SampleTable, path: Path) -> None:
+def draw_sheet(table: SampleTable, path: Path, depth: Depth) -> None:
     """Write a PNG with up to eight images of each kind, spread evenly over its files."""
     kinds: dict[str, list[Sample]] = {}
     for split in ("train", "validation", "test"):
@@ -34,7 +35,7 @@ def draw_sheet(table: SampleTable, path: Path) -> None:
         pen.text((GAP, top), text, fill=INK, font=font)
         for column, sample in enumerate(_spread(samples)):
             left = GAP + column * (CELL + GAP)
-            thumbnail = _thumbnail(table, sample)
+            thumbnail = _thumbnail(table, sample, depth)
             if thumbnail is None:
                 box = (left, top + CAPTION, left + CELL - 1, top + CAPTION + CELL - 1)
                 pen.rectangle(box, outline=QUIET)
@@ -51,20 +52,20 @@ def _spread(samples: Sequence[Sample]) -> list[Sample]:
     return [samples[i * len(samples) // count] for i in range(count)]
 
 
-def _thumbnail(table: SampleTable, sample: Sample) -> Image.Image | None:
+def _thumbnail(table: SampleTable, sample: Sample, depth: Depth) -> Image.Image | None:
     """The image within a cell, the rim of its mask drawn in; None where it cannot be read."""
     try:
-        pixels = decode_image(table.absolute(sample.path))
+        image = read_image(table.absolute(sample.path), depth)
         mask = load_mask(
             [table.absolute(mask) for mask in sample.masks],
-            (pixels.shape[0], pixels.shape[1]),
+            (image.height, image.width),
             above=table.mask_above,
         )
     except UserError:
         return None
     scale = CELL / max(mask.shape)
     width, height = (max(1, round(n * scale)) for n in reversed(mask.shape))
-    small = Image.fromarray(pixels).resize((width, height))
+    small = image.resize((width, height))
     seen = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height))) > 0
     drawn = np.array(small)
     drawn[np.logical_xor(ndimage.binary_dilation(seen), seen)] = OUTLINE

@@ -1,9 +1,10 @@
 """From image files to their pooled feature pyramids, through the frozen backbone or the store."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cfa_lab.data.depth import Depth
+from cfa_lab.data.depth_found import depth_mark
 from cfa_lab.data.geometry import Geometry, Placement
 from cfa_lab.data.images import LoadedImage, image_size, iterate_images
 from cfa_lab.data.tiles import Source, Tile, tiles_of
@@ -139,7 +142,7 @@ class Extractor:
             "backbone": architecture | {"layers": list(architecture["layers"])},
             **({} if code is None else {"code": code}),
             "weights": self.weights_hash,
-            "image": asdict(self.geometry),
+            "image": self.geometry.decisive(),
             **own,
             "bf16": self.rounds,
             **circumstances(self.device),
@@ -151,13 +154,15 @@ class Extractor:
         return weights_hash(self.backbone.network)
 
     def pyramid(self, pixels: Sequence[np.ndarray]) -> list[Tensor]:
-        """Pooled maps of at most `batch_size` images (h, w, 3) uint8.
+        """Pooled maps of at most `batch_size` images (h, w, 3), uint8 or float32 in 0..255.
 
         Raises UserError where a value is no finite number, or too large for half precision.
         """
         self.backbone.to(self.device)
         dtype: torch.dtype = getattr(torch, self.dtype)  # the words are torch's names
-        batch = torch.zeros(self.batch_size, *self.geometry.input_size, 3, dtype=torch.uint8)
+        deep = any(image.dtype != np.uint8 for image in pixels)
+        shape = (self.batch_size, *self.geometry.input_size, 3)
+        batch = torch.zeros(shape, dtype=torch.float32 if deep else torch.uint8)
         for row, image in zip(batch, pixels, strict=False):
             row.copy_(torch.from_numpy(image))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
@@ -242,11 +247,13 @@ class Extractor:
 
     def _hashes(self, paths: Sequence[Source]) -> list[str]:
         with ThreadPoolExecutor(self.workers) as pool:
-            hashes = pool.map(_source_hash, paths)
+            hashes = pool.map(partial(_source_hash, depth=self.geometry.depth), paths)
             return list(each(hashes, "reading", len(paths), self._unit))
 
 
-def _source_hash(source: Source) -> str:
-    if isinstance(source, Tile):
-        return f"{image_hash(source.path)}-{source.index}"
-    return image_hash(source)
+def _source_hash(source: Source, depth: Depth) -> str:
+    path, tile = (source.path, f"-{source.index}") if isinstance(source, Tile) else (source, "")
+    name, mark = image_hash(path), depth_mark(path, depth)
+    if mark:
+        name = hashlib.sha256(f"{name}{mark}".encode()).hexdigest()[:32]
+    return f"{name}{tile}"

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cfa_lab import figures
-from cfa_lab.data.images import decode_image
+from cfa_lab.data.depth import Depth
+from cfa_lab.data.images import read_image
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.evaluation.evaluate import Evaluation, sample_mask
 from cfa_lab.evaluation.maps import ScoredImage, full_map
@@ -26,6 +27,7 @@ def draw_figures(
     table: SampleTable,
     *,
     input_size: tuple[int, int],
+    depth: Depth,
     predictions: Sequence[dict[str, object]],
     history: Sequence[Row],
     sqrt_alpha: float | None,
@@ -52,7 +54,7 @@ def draw_figures(
             continue
         shown = [
             figures.render_panel(
-                _case(detector, result.images[i], table, input_size),
+                _case(detector, result.images[i], table, input_size, depth),
                 group,
                 low=low,
                 high=high,
@@ -94,7 +96,11 @@ def _draw_training(history: Sequence[Row], path: Path, sqrt_alpha: float | None)
 
 
 def _case(
-    detector: Detector, scored: ScoredImage, table: SampleTable, input_size: tuple[int, int]
+    detector: Detector,
+    scored: ScoredImage,
+    table: SampleTable,
+    input_size: tuple[int, int],
+    depth: Depth,
 ) -> figures.Case:
     sample = scored.sample
     return figures.Case(
@@ -102,7 +108,7 @@ def _case(
         label=sample.label,
         defect=sample.defect,
         score=scored.score,
-        image=decode_image(table.absolute(sample.path)),
+        image=np.asarray(read_image(table.absolute(sample.path), depth)),
         mask=sample_mask(table, sample, scored.placement),
         heat=full_map(detector, scored, input_size),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cfa_lab.config import Config
+from cfa_lab.data.geometry import Geometry
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.identity import image_hash
@@ -18,12 +19,15 @@ METHOD_VERSION = 5
 """Raised whenever a number could change for the same configuration; part of every run key."""
 
 
-def fit_key_of(config: Config, table: SampleTable, backbone_hash: str, num_threads: int) -> str:
+def fit_key_of(
+    config: Config, table: SampleTable, geometry: Geometry, backbone_hash: str, num_threads: int
+) -> str:
     """The hash of everything that decides a fit: not the device's name, paths or tracker."""
     values = asdict(config)
     decisive = ("image", "descriptor", "memory_bank", "loss", "optimizer", "trainer", "seed")
     chosen = {key: values[key] for key in decisive}
     del chosen["trainer"]["num_threads"]
+    chosen["image"] = geometry.decisive()  # with the depth that was found
     backbone = {k: v for k, v in values["backbone"].items() if k not in ("name", "weights")}
     features = {k: v for k, v in config.features.extraction.items() if k != "workers"}
     return hash_key(

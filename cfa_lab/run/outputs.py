@@ -43,6 +43,7 @@ def write_results(
             result,
             prepared.table,
             input_size=extractor.geometry.input_size,
+            depth=extractor.geometry.depth,
             predictions=predictions,
             history=read_history(folder),
             sqrt_alpha=_sqrt_alpha(config),

@@ -1,14 +1,14 @@
 """What stands before training: device, samples, extractor, and the key of the run."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from cfa_lab.config import Config
-from cfa_lab.data.geometry import Geometry
+from cfa_lab.data.depth_found import ONLY_BYTES, FoundDepth
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
@@ -17,7 +17,7 @@ from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.progress import phase
 from cfa_lab.run.keys import fit_key_of, run_key_of
-from cfa_lab.run.tables import read_table
+from cfa_lab.run.tables import depth_of, geometry_of, read_table
 from cfa_lab.vocabulary import ACTIVATIONS, one_of
 
 
@@ -27,6 +27,8 @@ class Preparation:
 
     table: SampleTable
     extractor: Extractor
+    depth: FoundDepth
+    """What counts as white, and how that was found."""
     backbone_hash: str
     device: torch.device
     num_threads: int
@@ -37,19 +39,21 @@ class Preparation:
 
 
 def prepare(config: Config) -> Preparation:
-    """Check everything that can be known before an image is decoded; raises UserError.
+    """Check everything that can be known before training; raises UserError.
 
     Fixes the number of threads of this process.
     """
     device, num_threads = choose_device(config.device), set_threads(config.trainer.num_threads)
     with phase("reading"):
         table = read_table(config)
+        depth = depth_of(config, table)
     with phase("backbone"):
-        extractor, backbone_hash = make_extractor(config, device)
-    fit_key = fit_key_of(config, table, backbone_hash, num_threads)
+        extractor, backbone_hash = make_extractor(config, device, depth)
+    fit_key = fit_key_of(config, table, extractor.geometry, backbone_hash, num_threads)
     return Preparation(
         table=table,
         extractor=extractor,
+        depth=depth,
         backbone_hash=backbone_hash,
         device=device,
         num_threads=num_threads,
@@ -87,13 +91,15 @@ def count_threads(num_threads: int | None) -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def make_extractor(config: Config, device: torch.device) -> tuple[Extractor, str]:
+def make_extractor(
+    config: Config, device: torch.device, depth: FoundDepth = ONLY_BYTES
+) -> tuple[Extractor, str]:
     """The extractor that a configuration describes, and its backbone's weights hash."""
     kept = config.features
     backbone, backbone_hash = make_backbone(config)
     extractor = Extractor(
         backbone=backbone,
-        geometry=Geometry(**asdict(config.image)),
+        geometry=geometry_of(config, depth),
         device=device,
         store=FeatureStore(Path(kept.folder), kept.max_gb) if kept.cache else None,
         memory_gb=kept.memory_gb,

@@ -28,6 +28,9 @@ def protocol_of(
         "region_connectivity": 8,
         "input_size": list(prepared.extractor.geometry.input_size),
         "tile_overlap": config.image.overlap if config.image.resize == "tile" else None,
+        "image_bits": prepared.depth.bits,
+        "image_bits_from": prepared.depth.origin,
+        "image_range": prepared.depth.depth.range,
         "smoothing": f"Gaussian, sigma {scored.sigma:g} input pixels, border {scored.border}",
         "image_score": scored.reducer
         + (f" (highest {scored.top_fraction:g})" if scored.reducer == "top_mean" else ""),

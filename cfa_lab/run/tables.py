@@ -1,9 +1,12 @@
-"""The samples that a configuration chooses; nothing here needs torch."""
+"""The samples that a configuration chooses, and their depth; nothing here needs torch."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from cfa_lab.config import Config
+from cfa_lab.data.depth_found import FoundDepth, find_depth
+from cfa_lab.data.geometry import Geometry
 from cfa_lab.data.layouts import Options, categories, read_samples
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.data.twins import contents
@@ -24,6 +27,19 @@ def read_table(config: Config) -> SampleTable:
     found = contents([table.absolute(path) for path in paths], workers=config.features.workers)
     content = dict(zip(paths, found, strict=True))
     return table.hold_out(values.validation_fraction, values.subset_seed, content)
+
+
+def depth_of(config: Config, table: SampleTable) -> FoundDepth:
+    """The depth of the images that a configuration chooses, from those it trains on."""
+    values = config.image
+    paths = [table.absolute(sample.path) for sample in table.train]
+    return find_depth(paths, workers=config.features.workers, bits=values.bits, span=values.range)
+
+
+def geometry_of(config: Config, depth: FoundDepth) -> Geometry:
+    """The way of images into the network: as configured, with the depth that was found."""
+    found = {"bits": depth.depth.bits, "range": depth.depth.range}
+    return Geometry(**asdict(config.image) | found)
 
 
 def seen_in_training(table: SampleTable, samples: Sequence[Sample]) -> list[str]:

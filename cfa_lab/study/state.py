@@ -9,7 +9,7 @@ from cfa_lab.records import names
 from cfa_lab.records.record import INTERRUPTED, record_of
 from cfa_lab.run.keys import fit_key_of, run_key_of
 from cfa_lab.run.prepare import count_threads, make_backbone
-from cfa_lab.run.tables import read_table
+from cfa_lab.run.tables import depth_of, geometry_of, read_table
 from cfa_lab.study.index import RunIndex
 from cfa_lab.study.job import reusable
 from cfa_lab.study.plan import PlannedJob
@@ -23,7 +23,9 @@ def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJo
     try:
         table = _once(seen, f"{config.dataset} {config.category}", lambda: read_table(config))
         weights = _once(seen, f"{config.backbone}", lambda: make_backbone(config)[1])
-        fit_key = fit_key_of(config, table, weights, count_threads(config.trainer.num_threads))
+        geometry = geometry_of(config, depth_of(config, table))
+        num_threads = count_threads(config.trainer.num_threads)
+        fit_key = fit_key_of(config, table, geometry, weights, num_threads)
         run_key = run_key_of(config, table, fit_key)
         found = reusable(config, run_key, index)
     except UserError as error:

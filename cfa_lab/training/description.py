@@ -57,7 +57,11 @@ class ModelDescription:
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values, its schema first."""
-        return {"schema": SCHEMA, **asdict(self)}
+        values = asdict(self)
+        for name in ("bits", "range"):  # left out, earlier versions read the file
+            if values["image"][name] is None:
+                del values["image"][name]
+        return {"schema": SCHEMA, **values}
 
 
 def read_description(values: Any, *, where: object) -> ModelDescription:

@@ -73,7 +73,7 @@ def test_32_bit_grey_within_16_bits_is_read_and_beyond_refused(tmp_path: Path):
 
 
 def test_floating_point_grey_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match=r"a\.tif: grey values are floating point; save it with 8"):
+    with pytest.raises(UserError, match=r"a\.tif: grey values are floating point; say which"):
         decode_image(saved(tmp_path / "a.tif", GREY.astype(np.float32)))
 
 

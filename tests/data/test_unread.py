@@ -9,9 +9,9 @@ import tifffile
 from PIL import Image
 
 from cfa_lab.data import decode_image
-from cfa_lab.data import images as module
-from cfa_lab.data.images import MAX_MEGAPIXELS
+from cfa_lab.data import opening as module
 from cfa_lab.data.masks import load_mask
+from cfa_lab.data.opening import MAX_MEGAPIXELS
 from cfa_lab.errors import UserError
 
 GREY = np.random.default_rng(0).integers(0, 255, (16, 16), np.uint8)

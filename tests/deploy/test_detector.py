@@ -76,7 +76,6 @@ def test_many_threads_may_predict_at_once(detector, paths):
     [
         np.zeros((4, 4), np.float32),
         np.full((4, 4, 3), np.nan),
-        np.zeros((4, 4, 3), np.uint16),
         np.zeros((3, 4, 4), np.uint8),
         np.zeros((4, 4, 4), np.uint8),
         np.zeros((0, 4), np.uint8),
@@ -87,7 +86,7 @@ def test_many_threads_may_predict_at_once(detector, paths):
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
 def test_arrays_that_might_be_meant_otherwise_are_refused(detector, array):
-    with pytest.raises(UserError, match=r"allowed: uint8 of shape \(height, width, 3\)"):
+    with pytest.raises(UserError, match=r"an image array is .*; allowed: uint8, uint16 or, with"):
         detector.predict([array])
 
 

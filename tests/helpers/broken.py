@@ -291,6 +291,13 @@ BROKEN = [
         "exceed 16 bits",
         "fails",
     ),
+    Broken(
+        "floating_image",
+        "mvtec",
+        both(delete(TRAIN), put(TRAIN.replace("png", "tif"), GREY.astype(np.float32))),
+        "image.range=[0,1]",
+        "refused",
+    ),
     Broken("mask_truncated", "mvtec", cut(MASK), "cannot read mask", "fails"),
     Broken("animation", "mvtec", animate(TRAIN), "several frames", "-"),
     Broken("constant", "mvtec", put(TRAIN, GREY * 0), "one colour all over", "-"),

@@ -86,11 +86,15 @@ def photographs(geometry: Geometry, sizes: Sequence[tuple[int, int]]) -> list[li
     """Smooth made-up images of original sizes (height, width), as the network gets them."""
     from PIL import Image
 
+    from cfa_lab.data.decoded import Decoded
     from cfa_lab.data.inputs import inputs_of
 
     rng = np.random.default_rng(1)
     small = [rng.integers(0, 256, (6, 7, 3), dtype=np.uint8) for _ in sizes]
     return [
-        inputs_of(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC), geometry)
+        inputs_of(
+            Decoded((Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC),)),
+            geometry,
+        )
         for one, (height, width) in zip(small, sizes, strict=True)
     ]

@@ -8,12 +8,14 @@ from helpers.tiny import write_tiny
 
 from cfa_lab.config import Config
 from cfa_lab.run import keys
-from cfa_lab.run.tables import read_table
+from cfa_lab.run.tables import depth_of, geometry_of, read_table
 
 
 def keys_of(config: Config, *, weights: str = "w", num_threads: int = 1) -> tuple[str, str]:
     table = read_table(config)
-    fit_key = keys.fit_key_of(config, table, weights, num_threads)
+    fit_key = keys.fit_key_of(
+        config, table, geometry_of(config, depth_of(config, table)), weights, num_threads
+    )
     return fit_key, keys.run_key_of(config, table, fit_key)
 
 

@@ -17,16 +17,26 @@ FLOAT_LIMIT = 3e38
 
 
 class ScoringGraph(nn.Module):
-    """Images (b, h, w, 3) uint8 of the network's input size -> scores (b,), maps (b, h, w) float32.
+    """Images (b, h, w, 3) of the network's input size -> scores (b,), maps (b, h, w) float32.
 
     The score is that of the whole input. Both are infinite where features or map are not finite.
-    `half`: pooled features are rounded to half precision, as they were in training.
+    Images are uint8, or float32 in 0..255 where more than 8 bits count (`deep`). `half`: pooled
+    features are rounded to half precision, as they were in training.
     """
 
-    def __init__(self, backbone: Backbone, detector: Detector, *, input_size: Size, half: bool):
+    def __init__(
+        self,
+        backbone: Backbone,
+        detector: Detector,
+        *,
+        input_size: Size,
+        half: bool,
+        deep: bool = False,
+    ):
         super().__init__()
         self.backbone = backbone
         self.input_size = input_size
+        self.dtype = torch.float32 if deep else torch.uint8
         self.rounds = half
         levels = backbone(torch.zeros(1, 3, *input_size))
         self.patches = PatchScores(detector, [level.shape[-2:] for level in levels])

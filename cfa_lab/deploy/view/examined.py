@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from PIL import Image
 
+from cfa_lab.data.decoded import Decoded
 from cfa_lab.data.geometry import Box, Placement, Size
 from cfa_lab.data.inputs import inputs_of
 from cfa_lab.deploy.runtime import Scored
@@ -83,14 +83,14 @@ class Examined:
 
 def examine(
     runtime: TorchRuntime,
-    image: Image.Image,
+    image: Decoded,
     *,
     name: str,
     mask: np.ndarray | None = None,
     label: int | None = None,
     defect: str | None = None,
 ) -> Examined:
-    """Score an RGB image as the run did, and keep the neighbours of its patches."""
+    """Score an image as the run did, and keep the neighbours of its patches."""
     geometry = runtime.description.image
     seen: list[SeenInput] = []
 
@@ -101,7 +101,7 @@ def examine(
     (scored,) = runtime.score_seen([inputs_of(image, geometry)], see)
     return Examined(
         name=name,
-        image=np.asarray(image),
+        image=np.asarray(image.shown()),
         scored=scored,
         input_size=geometry.input_size,
         mask=mask,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from cfa_lab.data.images import read_image
+from cfa_lab.data.decoded import Decoded, decode
+from cfa_lab.data.depth import Depth
 from cfa_lab.data.layouts.folders import IMAGE_SUFFIXES
 from cfa_lab.errors import UserError
 
@@ -16,8 +17,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 """Pillow's names. It knows more, some of which call other programs."""
 
 
-def read_upload(path: Path) -> Image.Image:
-    """Decode an uploaded file as RGB and delete it; raises UserError for what is no image."""
+def read_upload(path: Path, depth: Depth) -> Decoded:
+    """Decode an uploaded file and delete it; raises UserError for what is no image."""
     name = path.name
     try:
         if not name.lower().endswith(IMAGE_SUFFIXES):
@@ -36,7 +37,7 @@ def read_upload(path: Path) -> Image.Image:
                 f"{MAX_PIXELS / 1e6:.0f} million; score it with python -m cfa_lab predict"
             )
         try:
-            return read_image(path)
+            return decode(path, depth)
         except UserError as error:
             reason = str(error).replace(str(path), name).partition("; replace the file")[0]
             raise UserError(f"{reason}; upload another") from error

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cfa_lab.data.images import decode_image, read_image
+from cfa_lab.data.decoded import decode
+from cfa_lab.data.depth import Depth
+from cfa_lab.data.images import read_image
 from cfa_lab.data.samples import SPLITS, Sample, SampleTable
 from cfa_lab.deploy.load import model_folder
 from cfa_lab.deploy.runtime_torch import TorchRuntime
@@ -89,7 +91,7 @@ class Viewer:
         sample = self._samples.get(path)
         if sample is None or self.table is None:
             raise UserError(f"{path!r} is no image of this run; choose one of the list")
-        image = read_image(self.table.absolute(sample.path))
+        image = decode(self.table.absolute(sample.path), self.description.image.depth)
         examined = examine(
             self.runtime, image, name=sample.path, label=sample.label, defect=sample.defect
         )
@@ -97,7 +99,9 @@ class Viewer:
 
     def upload(self, path: Path) -> Examined:
         """An uploaded file, which is deleted; raises UserError for one that cannot be used."""
-        return examine(self.runtime, read_upload(path), name=path.name)
+        return examine(
+            self.runtime, read_upload(path, self.description.image.depth), name=path.name
+        )
 
     def needs_search(self, examined: Examined, patch: Patch) -> bool:
         """Whether the training images have to be described for `behind`."""
@@ -132,9 +136,9 @@ class Viewer:
         name = patch.path.relative_to(self.table.root).as_posix()
         row, column = patch.position
         caption = f"{told}: {name}, row {row}, column {column}"
-        return [(draw_patch(_decoded(patch.path), patch.box), caption)]
+        return [(draw_patch(_shown(patch.path, self.description.image.depth), patch.box), caption)]
 
 
 @lru_cache(maxsize=4)
-def _decoded(path: Path) -> np.ndarray:
-    return decode_image(path)
+def _shown(path: Path, depth: Depth) -> np.ndarray:
+    return np.asarray(read_image(path, depth))

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from cfa_lab.data.images import load_image, read_image
+from cfa_lab.data.decoded import decode
+from cfa_lab.data.depth import Depth
+from cfa_lab.data.images import load_image
 from cfa_lab.data.inputs import inputs_of
 from cfa_lab.deploy.runtime_torch import load_run
 from cfa_lab.deploy.view import bank as module
@@ -101,7 +103,7 @@ def test_in_tiled_images_the_tile_is_found_too(tiny_config, tmp_path):
     patches, tiles, rows, columns = [], [], 0, 0
     for sample in table.train:
         path = table.absolute(sample.path)
-        tiles = inputs_of(read_image(path), runtime.description.image)
+        tiles = inputs_of(decode(path, Depth()), runtime.description.image)
         assert len(tiles) == 4
         for placement, (rows, columns), phi in runtime.describe(tiles):
             assert len(phi) == rows * columns
