@@ -1,6 +1,7 @@
 """What a run is made of, each part timed on one device; and how far that device is from the CPU."""
 
 import copy
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from cfa_lab.vocabulary import PRECISIONS, Precision
 
 BATCH_SIZE = 4
 """Images of a training step."""
+WORKERS = min(os.cpu_count() or 1, 16)
+"""Threads that decode images: a GPU would wait for the usual two."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Setting:
             dtype="half",
             precision=precision,
             batch_size=batch_size,
-            workers=2,
+            workers=WORKERS,
         )
 
     def pixels(self, num_images: int) -> list[np.ndarray]:

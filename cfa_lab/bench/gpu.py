@@ -146,6 +146,7 @@ def _arguments(setting: Setting, folder: Path, preset: str) -> list[str]:
         *arguments_of(folder, setting.backbone, setting.size, 0, precision, preset=preset),
         f"device={setting.device}",
         f"features.batch_size={max(setting.batch_sizes)}",
+        f"features.workers={device_parts.WORKERS}",
         "features.cache=false",
     ]
 

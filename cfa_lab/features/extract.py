@@ -26,7 +26,7 @@ from cfa_lab.features.own import code_hash
 from cfa_lab.features.store import FeatureStore, Shelf
 from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
-from cfa_lab.method.precision import multiplies_faster_in_bf16
+from cfa_lab.method.precision import float32_convolutions, multiplies_faster_in_bf16
 from cfa_lab.method.pyramid import pool
 from cfa_lab.progress import each
 from cfa_lab.vocabulary import DTYPES, PRECISIONS, Dtype, Precision, one_of, within
@@ -165,7 +165,10 @@ class Extractor:
         batch = torch.zeros(shape, dtype=torch.float32 if deep else torch.uint8)
         for row, image in zip(batch, pixels, strict=False):
             row.copy_(torch.from_numpy(image))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
+        with (
+            float32_convolutions(self.device),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds),
+        ):
             maps = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)
         levels = [pool(level)[: len(pixels)].to(dtype) for level in maps]
         if not all(level.isfinite().all() for level in levels):

@@ -55,7 +55,7 @@ def circumstances(device: "torch.device") -> dict[str, Any]:
         cudnn = torch.backends.cudnn
         return common | {
             "processor": torch.cuda.get_device_name(device),
-            "cudnn": [cudnn.version(), cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic],
+            "cudnn": [cudnn.version(), False, cudnn.benchmark, cudnn.deterministic],  # no TF32
         }
     # EfficientNet's deeper maps differ in the last bit between one thread and two
     return common | {
