@@ -14,6 +14,7 @@ from cfa_lab.deploy.load import EXPORTED, model_folder
 from cfa_lab.deploy.scan import Result, scored_batches
 from cfa_lab.deploy.sources import named_images
 from cfa_lab.errors import UserError
+from cfa_lab.metrics.decisions import exact_interval
 from cfa_lab.metrics.thresholds import fit_threshold, too_few_images
 from cfa_lab.progress import each, show_progress
 from cfa_lab.training.checkpoint import write_description
@@ -70,10 +71,7 @@ def main(arguments: list[str]) -> None:
 
 def false_alarm_interval(num_alarms: int, num_images: int) -> tuple[float, float]:
     """A 95 % interval of a false-alarm rate, exact (Clopper and Pearson)."""
-    from scipy.stats import binomtest
-
-    found = binomtest(num_alarms, num_images).proportion_ci(CONFIDENCE, method="exact")
-    return float(found.low), float(found.high)
+    return exact_interval(num_alarms, num_images, CONFIDENCE)
 
 
 def left_out_alarms(scores: np.ndarray, rule: str, *, quantile: float, num_sd: float) -> int:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation.defects import DefectReader
 from cfa_lab.evaluation.maps import ScoredImage, See, score_images
+from cfa_lab.evaluation.wrong import PEAK, Look, look_at, peak_in_defect
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.collected import CollectedScores
@@ -64,6 +65,8 @@ class Evaluation:
     """What scored windows leave out: images without a visible defect, share of defect pixels."""
     metric_bytes: int
     """What the metrics kept of all scores, in memory and on disk."""
+    looks: list[Look] = field(default_factory=list)
+    """Peak and defects of each image."""
 
     @property
     def tested(self) -> dict[str, float | None]:
@@ -118,6 +121,8 @@ def evaluate(
     reader = DefectReader(table) if "spro" in table.measures else None
     collected = CollectedScores(aupro_limits, with_spro=reader is not None, spill_bytes=spill_bytes)
     images: list[ScoredImage] = []
+    looks: list[Look] = []
+    pixel_threshold = None if thresholds is None else thresholds.pixel
     outside = _Outside()
     for scored, window_map in score_images(detector, extractor, table, table.test, see=see):
         images.append(scored)
@@ -128,6 +133,7 @@ def evaluate(
             top, left, height, width = scored.placement.window
             seen = mask[top : top + height, left : left + width]
             outside.count(mask, seen, doubt=mask_doubt(mask) if sample.masks else None)
+        looks.append(look_at(window_map.cpu().numpy(), seen, scored.placement, pixel_threshold))
         collected.add(
             [window_map],
             None if seen is None else [seen],
@@ -139,6 +145,7 @@ def evaluate(
         )
     with phase("metrics and intervals" if num_resamples else "metrics"):
         found = _summary(collected, images, outside, thresholds, num_resamples)
+    found = _with_looks(found, looks)
     if reader is not None and reader.why_not:
         found = _without_spro(found, reader.why_not)
     return _with_seg_f1(found, table) if "seg_f1" in table.measures else found
@@ -193,6 +200,13 @@ def _summary(
         outside=outside.record(),
         metric_bytes=collected.num_bytes,
     )
+
+
+def _with_looks(found: Evaluation, looks: list[Look]) -> Evaluation:
+    share, undefined = peak_in_defect(looks), found.undefined
+    if share is None:
+        undefined = undefined | {PEAK: "no test image has a defect that can be seen in its mask"}
+    return replace(found, metrics=found.metrics | {PEAK: share}, undefined=undefined, looks=looks)
 
 
 def _without_spro(found: Evaluation, why_not: str) -> Evaluation:

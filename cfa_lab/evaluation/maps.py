@@ -35,6 +35,17 @@ class ScoredImage:
     score: float
     canvas: Size | None = None
     """Height and width that the patch grid covers: the input's, or those of all tiles together."""
+    map_values: np.ndarray | None = None
+    """At most `MOST_VALUES` values of the map, evenly spaced: what a colour scale is made for."""
+
+
+MOST_VALUES = 4096
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """At most `MOST_VALUES` of some values, evenly spaced, and the largest of all."""
+    flat = values.ravel()
+    return np.append(flat[:: -(-len(flat) // (MOST_VALUES - 1))], flat.max())
 
 
 See = Callable[[Sample, Placement, Size, Neighbours], None]
@@ -60,7 +71,12 @@ def score_images(
         found = score_of_parts(detector, geometry, parts)
         canvas = geometry.canvas(found.placement.original)
         scored = ScoredImage(
-            sample, found.placement, found.patch_scores[0].float().cpu(), found.score, canvas
+            sample,
+            found.placement,
+            found.patch_scores[0].float().cpu(),
+            found.score,
+            canvas,
+            thinned(found.window_map.cpu().numpy()),
         )
         yield scored, found.window_map
 

@@ -14,11 +14,14 @@ from cfa_lab.figures.style import (
     INK,
     NORMAL,
     QUIET,
+    SMALL,
+    TEXT,
     legend_above,
     new_figure,
     save,
     tidy,
 )
+from cfa_lab.metrics.names import limit_of, of_and_heading
 from cfa_lab.records.history import ATTRACTION_AFTER, HISTORY_COLUMNS
 from cfa_lab.tracking.base import Curve
 
@@ -71,7 +74,7 @@ def draw_solution(row: Mapping[str, float], path: Path) -> None:
     axes.bar_label(bars, labels=[f"{value:.4g}" for value in values], padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.2)  # for the longest label
-    tidy(axes, title="Solved in one pass", x="Attraction")
+    tidy(axes, title="Solved in one pass", x="Attraction, mean squared distance to entries over nu")
     save(figure, path)
 
 
@@ -87,7 +90,7 @@ def draw_training(
     `sqrt_alpha`, up to which nothing is repelled.
     """
     table = _table(history)
-    figure, axes = new_figure(WIDTH, 5.4, 3, gap=0.42, sharex=True)
+    figure, axes = new_figure(WIDTH, 6.2, 3, gap=0.66, sharex=True)
     loss, radius, active = axes[:, 0]
     steps, losses = table["step"], table["train/loss"]
     _draw_steps(loss, steps, losses, label="Loss", color=INK, linewidth=2.0)
@@ -102,6 +105,13 @@ def draw_training(
     tidy(loss, title="Loss and its terms")
     tidy(radius, title="Radius of the hyperspheres")
     tidy(active, title="Share of active pairs", x="Step")
+    for axes, text in (
+        (loss, "Attraction: pairs outside their radius; repulsion: pairs nearer than allowed."),
+        (radius, "Patches nearer than this to an entry count as normal and pull no more."),
+        (active, "Of all patch-entry pairs, those that a term still acts on."),
+    ):
+        axes.set_xlabel(text, fontsize=SMALL, color=QUIET, loc="left")
+    active.set_xlabel(f"{_steps_and_epochs(table)}. {active.get_xlabel()}", fontsize=SMALL)
     lowest, highest = np.fmin.reduce(losses, initial=np.inf), np.fmax.reduce(losses, initial=0)
     if 0 < 30 * lowest < highest:
         loss.set_yscale("log", nonpositive="mask")
@@ -113,8 +123,18 @@ def draw_training(
     save(figure, path)
 
 
-def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
-    """Draw the curves side by side, three to a row."""
+def draw_curves(
+    curves: Mapping[str, Curve],
+    path: Path,
+    *,
+    told: Mapping[str, float | None] | None = None,
+    marks: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Draw the curves side by side, three to a row.
+
+    `told` are the run's metrics, of which each curve says its own; a curve up to a limit has a line
+    there. `marks` are points (x, y) at which a threshold lies, by the curve's name.
+    """
     num_columns = min(max(len(curves), 1), CURVES_IN_A_ROW)
     num_rows = max(1, -(-len(curves) // CURVES_IN_A_ROW))
     size = (2.6 * num_columns, 2.7 * num_rows)
@@ -122,13 +142,50 @@ def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
     all_axes = all_axes.ravel()
     for axes in all_axes[len(curves) :]:
         axes.set_axis_off()
-    for axes, curve in zip(all_axes, curves.values(), strict=False):
+    for axes, (name, curve) in zip(all_axes, curves.items(), strict=False):
         axes.plot(curve.x, curve.y, color=NORMAL, linewidth=1.4, clip_on=False)
         tidy(axes, title=curve.title, x=curve.x_label, y=curve.y_label)
+        smaller: dict[str, Any] = {"fontsize": TEXT, "fontweight": "bold", "color": INK}
+        axes.set_title(curve.title, loc="left", **smaller)  # it ends before the next column
         axes.set_box_aspect(1)
         if curve.y.min() >= 0 and curve.y.max() <= 1:
             axes.set_ylim(-0.02, 1.02)
+        areas = _areas(name, told or {})
+        for limit in (limit for limit, _ in areas if limit is not None and limit < 1):
+            axes.axvline(limit, color=QUIET, linewidth=0.8, linestyle=DASHED)
+        lines = [text for _, text in areas]
+        if marks and name in marks:
+            axes.plot(*marks[name], "o", color=DEFECT, markersize=5, clip_on=False)
+            lines.append("dot: at the threshold")
+        if lines:
+            falls = name.endswith("_pr")  # its empty corner is the left one
+            place: dict[str, Any] = {"va": "bottom", "transform": axes.transAxes}
+            place["ha"] = "left" if falls else "right"
+            at = 0.05 if falls else 0.97
+            axes.text(at, 0.04, "\n".join(lines), fontsize=SMALL, color=INK, **place)
     save(figure, path)
+
+
+def _areas(name: str, told: Mapping[str, float | None]) -> list[tuple[float | None, str]]:
+    """What a curve's metrics say of the area below it, with the limit where it ends at one."""
+    kind, _, what = name.partition("_")
+    wanted = {"roc": ["auroc"], "pr": ["ap"]}.get(what, [])
+    found = [f"test/{kind}_{metric}" for metric in wanted]
+    if name == "pro":
+        found = [metric for metric in told if metric.startswith("test/aupro_")]
+    return [
+        (limit_of(metric) if name == "pro" else None, f"{of_and_heading(metric)[1]} {value:.4f}")
+        for metric in found
+        if (value := told.get(metric)) is not None
+    ]
+
+
+def _steps_and_epochs(table: Mapping[str, np.ndarray]) -> str:
+    """The name of the axis of steps, with how many make an epoch."""
+    num_epochs = int(table["epoch"].max()) + 1 if len(table["epoch"]) else 0
+    if num_epochs < 2:
+        return "Steps"
+    return f"Steps, {round(len(table['step']) / num_epochs)} to each of {num_epochs} epochs"
 
 
 def _table(history: "Sequence[Mapping[str, float]] | pd.DataFrame") -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cfa_lab.figures.page import Page
-from cfa_lab.figures.panels import THRESHOLD_COLOUR, TRUTH_COLOUR, colour_map
+from cfa_lab.figures.panels import PEAK_COLOUR, THRESHOLD_COLOUR, TRUTH_COLOUR, colour_map
 from cfa_lab.figures.style import DEFECT, DOTS_PER_INCH, HEADING, INK, QUIET, SMALL, TEXT
 from cfa_lab.tracking.base import Panel
 
@@ -81,16 +81,21 @@ def _left_of(column: int) -> float:
 
 
 def _pictures(page: Page, top: float, height: float, panel: Panel) -> None:
-    if panel.mask is None:
+    if panel.mask is None or _is_blank(panel):
         truth = np.full(panel.image.shape, 227, dtype=np.uint8)
     else:
         truth = np.where(panel.mask[..., None], 255, 26).astype(np.uint8).repeat(3, axis=2)
     for column, picture in enumerate((panel.image, truth, panel.heat, panel.overlay)):
         page.paste(picture, _left_of(column), top, CELL, height)
-    if panel.mask is None:
+    if _is_blank(panel):
         text = "no mask" if panel.label else "no defect"
         middle = _left_of(COLUMNS.index("Ground truth")) + CELL / 2
         page.write(middle, top + height / 2 + 0.03, text, size=TEXT, colour=QUIET, anchor="m")
+
+
+def _is_blank(panel: Panel) -> bool:
+    """Whether there is no ground truth to draw: black would look as if something had been lost."""
+    return panel.mask is None or not (panel.label or panel.mask.any())
 
 
 def _caption(page: Page, top: float, panel: Panel, image_threshold: float | None) -> None:
@@ -114,6 +119,8 @@ def _bar(page: Page, height: float, *, low: float, high: float, threshold: float
     from matplotlib.ticker import MaxNLocator
 
     page.write(BAR_LEFT, HEAD - 0.07, "Score", size=SMALL)
+    for end, at_end in (("and more", HEAD + 0.08), ("and less", HEAD + height)):
+        page.write(BAR_LEFT + BAR + 0.06, at_end + 0.12, end, size=SMALL - 1, colour=QUIET)
     ramp = np.linspace(1, 0, page.pixels(height))[:, None]
     gradient = colour_map(ramp, low=0, high=1)
     page.paste(gradient.repeat(page.pixels(BAR), axis=1), BAR_LEFT, HEAD, BAR, height)
@@ -145,8 +152,9 @@ def _key(
     pixel_threshold: float | None,
 ) -> None:
     entries = {}
-    if any(panel.mask is not None for panel in panels):
+    if any(not _is_blank(panel) for panel in panels):
         entries["Ground truth"] = TRUTH_COLOUR
+    entries["Highest score"] = PEAK_COLOUR
     if pixel_threshold is not None:
         entries[f"Scores from the pixel threshold {pixel_threshold:.4g}"] = THRESHOLD_COLOUR
     left = _left_of(0)
@@ -154,5 +162,5 @@ def _key(
         _mark(page, left, baseline - 0.035, 0.2, colour)
         left = page.write(left + 0.27, baseline, text, size=SMALL) + 0.25
     if image_threshold is not None:
-        text = f"Images are called defect from a score of {image_threshold:.4g}"
+        text = f"Called defect from a score of {image_threshold:.4g}"
         page.write(left, baseline, text, size=SMALL)

@@ -11,6 +11,9 @@ from cfa_lab.tracking.base import Panel
 COLOUR_MAP = "inferno"
 TRUTH_COLOUR = "#00FFE6"
 THRESHOLD_COLOUR = "#FFFFFF"
+PEAK_COLOUR = "#7CFC00"
+RING = (6.0, 9.0)
+"""Inner and outer radius of the mark at the highest score, in pixels of a panel."""
 UNSCORED_GREY = 214
 STRENGTH = 0.7
 """Share of the colour over the picture where the map is at its highest."""
@@ -26,14 +29,15 @@ def render_panel(
     high: float,
     threshold: float | None = None,
     longest_side: int = LONGEST_SIDE,
+    with_peak: bool = False,
 ) -> Panel:
     """The pictures of a case, with scores from `low` to `high` over the whole colour map.
 
     All are scaled so that the longer side has `longest_side` pixels, whatever the original, and
     lines keep their width. Outside the scored window the heat map is grey. The overlay shows the
     heat map the stronger the higher the score, the outline of the ground truth and, with a
-    `threshold`, that of the scores from it upwards. On a scale without extent (`low == high`)
-    everything is at the low end.
+    `threshold`, that of the scores from it upwards; `with_peak` rings the highest score. On a
+    scale without extent (`low == high`) everything is at the low end.
     """
     scale = longest_side / max(case.heat.shape)
     size = (max(1, round(case.heat.shape[1] * scale)), max(1, round(case.heat.shape[0] * scale)))
@@ -45,6 +49,10 @@ def render_panel(
     overlay = overlaid(picture, heat, scored, low=low, high=high, threshold=threshold)
     if mask is not None:
         overlay = _outline(overlay, mask, colour=TRUTH_COLOUR)
+    if with_peak and np.isfinite(case.heat).any():
+        peak = np.unravel_index(int(np.nanargmax(case.heat)), case.heat.shape)
+        row, column = ((int(at) + 0.5) * scale - 0.5 for at in peak)
+        heat_map, overlay = (_ringed(drawn, row, column) for drawn in (heat_map, overlay))
     return Panel(
         path=case.path,
         label=case.label,
@@ -139,6 +147,17 @@ def _outline(picture: np.ndarray, region: np.ndarray, *, colour: str) -> np.ndar
     drawn = picture.copy()
     drawn[far & ~region] = 0
     drawn[near & ~region] = ImageColor.getrgb(colour)
+    return drawn
+
+
+def _ringed(picture: np.ndarray, row: float, column: float) -> np.ndarray:
+    """A copy of the picture with a ring around a place, in a colour with a dark edge."""
+    rows, columns = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    away = np.hypot(rows - row, columns - column)
+    inner, outer = RING
+    drawn = picture.copy()
+    drawn[(away >= inner - 1) & (away <= outer + 1)] = 0
+    drawn[(away >= inner) & (away <= outer)] = ImageColor.getrgb(PEAK_COLOUR)
     return drawn
 
 

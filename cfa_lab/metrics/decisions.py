@@ -35,6 +35,19 @@ class Decisions:
         return _share(missed, self.num_positives, self.num_positives)
 
 
+def exact_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a share, exact (Clopper and Pearson); 0 to 1 where there is nothing to count.
+
+    `part` of `whole` were counted. It covers the share at least as often as `confidence` says.
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = betaincinv(part, whole - part + 1, tail) if part else 0.0
+    high = betaincinv(part + 1, whole - part, 1 - tail) if part < whole else 1.0
+    return float(low), float(high)
+
+
 def decide(
     negatives: Iterable[np.ndarray], positives: Iterable[np.ndarray], *, threshold: float
 ) -> Decisions:

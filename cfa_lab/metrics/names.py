@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from cfa_lab.metrics.families import LIMITED, LIMITED_BY_KIND, OF_RANKING
 
-OF_PIXELS = {"seg_f1": "SegF1"}
-"""Pixel metrics at a threshold whose names do not say so."""
+OF_PIXELS = {"seg_f1": "SegF1", "peak_in_defect": "peak in defect"}
+"""Metrics of pixels whose names do not say so."""
 
 
 def at_limit(family: str, limit: float) -> str:

@@ -19,4 +19,7 @@ CASE_FIGURES = {
 }
 """By group of cases, in the order in which they are chosen."""
 
+WRONG = CaseFigure("wrong.png", "Wrong decisions")
+"""Drawn where a threshold was set, its title with the counts."""
+
 SCORES, TRAINING, CURVES = "scores.png", "training.png", "curves.png"

@@ -5,6 +5,7 @@ RECORD = "metrics.json"
 HISTORY = "history.csv"
 EVALUATIONS = "evaluations.csv"
 PREDICTIONS = "predictions.csv"
+MISSES = "misses.csv"
 DIAGNOSTICS = "diagnostics.json"
 LOG = "run.log"
 """What was said on the screen."""
@@ -28,6 +29,7 @@ MULTIRUN = "multirun.yaml"
 RESULTS = (
     RECORD,
     PREDICTIONS,
+    MISSES,
     EVALUATIONS,
     DIAGNOSTICS,
     MODEL,

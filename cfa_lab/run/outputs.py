@@ -9,6 +9,7 @@ from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.diagnostics import PatchWitness
 from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.evaluation.maps import write_maps
+from cfa_lab.evaluation.wrong import found_by_kind, wrong_decisions
 from cfa_lab.figures.of_a_run import colour_range, draw_figures
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.repulsion import sqrt_alpha
@@ -17,6 +18,7 @@ from cfa_lab.records import names
 from cfa_lab.records.diagnostics import scalars, write_diagnostics
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import read_history
+from cfa_lab.records.misses import write_misses
 from cfa_lab.records.predictions import write_predictions
 from cfa_lab.run.keys import own_code
 from cfa_lab.run.prepare import Preparation
@@ -33,6 +35,9 @@ def write_results(
     checkpoint.save_model(folder, detector, describe_model(config, prepared, detector, result))
     predictions = _predictions(result)
     write_predictions(folder, predictions)
+    if result.thresholds is not None:
+        threshold = result.thresholds.image
+        write_misses(folder, wrong_decisions(result.images, result.looks, threshold))
     if config.evaluation.maps:
         with phase("maps"):
             write_maps(folder / names.MAPS, detector, result.images, extractor.geometry.input_size)
@@ -90,6 +95,13 @@ def describe_model(
         colour_range=colour_range(result.images),
         versions={"cfa_lab": made_on["cfa_lab"], **made_on["packages"]},
     )
+
+
+def kinds_of(result: Evaluation) -> dict[str, Any] | None:
+    """What became of each kind of image at the threshold; None where none was set."""
+    if result.thresholds is None:
+        return None
+    return found_by_kind(result.images, result.looks, result.thresholds.image)
 
 
 def make_witness(config: Config, prepared: Preparation) -> PatchWitness | None:

@@ -31,7 +31,7 @@ from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
 from cfa_lab.run.log import Begin, kept_log
 from cfa_lab.run.opening import opening
-from cfa_lab.run.outputs import diagnose, make_outcome, make_witness, write_results
+from cfa_lab.run.outputs import diagnose, kinds_of, make_outcome, make_witness, write_results
 from cfa_lab.run.prepare import Preparation, prepare
 from cfa_lab.run.protocol import protocol_of
 from cfa_lab.run.tables import seen_in_training
@@ -164,7 +164,7 @@ def _run(
             oracle=result.oracle,
             undefined=result.undefined,
             protocol=protocol_of(config, prepared, detector, result)
-            | {"test_images_in_training": seen},
+            | {"test_images_in_training": seen, "found_by_kind": kinds_of(result)},
             **facts,
         )
         checkpoint.remove_state(folder)

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from cfa_lab.evaluation.wrong import PEAK, found_by_kind, told_of_kinds
 from cfa_lab.metrics.names import of_and_heading
 
 
@@ -14,9 +15,15 @@ def show_result(result: Any) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     found = result.evaluation
     console.print(_table(found.metrics, "test/", found.intervals))
+    if (share := found.metrics.get(PEAK)) is not None:
+        told = "share of defect images whose highest score lies on the defect"
+        console.print(f"peak in defect {share:.4f}: {told}")
     if any(name.startswith("threshold/") for name in found.metrics):
         console.print(f"\nat the thresholds set on {result.num_validation} held-out normal images")
         console.print(_table(found.metrics, "threshold/", {}))
+        kinds = found_by_kind(found.images, found.looks, found.thresholds.image)
+        for line in told_of_kinds(kinds):
+            console.print(f"  {line}")
     for reason in dict.fromkeys(found.undefined.values()):
         names = [name for name, other in found.undefined.items() if other == reason]
         console.print(f"undefined: {', '.join(names)}: {reason}")
@@ -24,6 +31,9 @@ def show_result(result: Any) -> None:
         names = [name for name, other in found.no_intervals.items() if other == reason]
         console.print(f"no interval: {', '.join(names)}: {reason}")
     console.print("\noracle: chosen by looking at the test labels, not results", style="dim")
+    if any(name.endswith("_gap") for name in found.oracle):
+        gap = "gap: threshold minus the best one; above 0 it misses defects, below it raises alarms"
+        console.print(f"  {gap}", style="dim")
     for name, value in found.oracle.items():
         number = f"{value:.0f}" if value is not None and "epoch" in name else _number(value)
         console.print(f"  {name.removeprefix('oracle/')} {number}", style="dim")
@@ -40,7 +50,7 @@ def _table(metrics: dict[str, float | None], prefix: str, intervals: dict[str, A
 
     kinds: dict[str, dict[str, str]] = {"image": {}, "pixel": {}}
     for name, value in metrics.items():
-        if not name.startswith(prefix):
+        if not name.startswith(prefix) or name == PEAK:
             continue
         kind, heading = of_and_heading(name)
         kinds[kind][heading] = _number(value) + _interval(intervals.get(name))

@@ -51,7 +51,7 @@ def test_thresholds_that_were_set_are_marked_in_every_figure(tiny_config, tmp_pa
     for group in (FALSE_POSITIVE, MISS):
         words = [word.text for word in drawn[CASE_FIGURES[group].file].words]
         assert f"Scores from the pixel threshold {pixel:.4g}" in words
-        assert f"Images are called defect from a score of {image:.4g}" in words
+        assert f"Called defect from a score of {image:.4g}" in words
         scores = [panel.score for panel in drawn["panels"] if panel.group == group]
         called = [word.removeprefix("called ") for word in words if word.startswith("called")]
         assert called == ["defect" if score >= image else "normal" for score in scores]

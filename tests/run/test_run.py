@@ -75,7 +75,7 @@ def test_the_folder_is_complete(done):
         for name in (
             *("image_auroc", "image_ap", "image_f1max"),
             *("pixel_auroc", "pixel_ap", "pixel_f1max"),
-            *("aupro_30", "aupro_05"),
+            *("aupro_30", "aupro_05", "peak_in_defect"),
         )
     }
     assert all(0 <= value <= 1 for value in found["metrics"].values())
