@@ -15,6 +15,9 @@ from cfa_lab.errors import UserError
 Activation = Literal["relu", "leaky"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
+Padding = Literal["dynamic", "static"]
+PADDINGS: tuple[Padding, ...] = get_args(Padding)
+
 Release = Literal["v1", "v2"]
 RELEASES: tuple[Release, ...] = get_args(Release)
 

@@ -80,6 +80,10 @@ def _activation(word: Any) -> Any:
     return Architecture(model="resnet18", layers=["layer1"], activation=word)
 
 
+def _padding(word: Any) -> Any:
+    return Architecture(model="resnet18", layers=["layer1"], padding=word)
+
+
 def _tracker(word: str) -> Any:
     return WandbTracker(
         Path("nowhere"),
@@ -99,6 +103,7 @@ def _tracker(word: str) -> Any:
 
 ENTRIES: dict[str, tuple[str, list[Callable[[Any], Any]]]] = {
     "backbone.activation": ("ACTIVATIONS", [_activation]),
+    "backbone.padding": ("PADDINGS", [_padding]),
     "backbone.release": ("RELEASES", []),
     "image.resize": ("RESIZES", [lambda word: _geometry(resize=word)]),
     "image.interpolation": ("INTERPOLATIONS", [lambda word: _geometry(interpolation=word)]),

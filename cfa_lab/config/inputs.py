@@ -10,6 +10,7 @@ from cfa_lab.vocabulary import (
     ACTIVATIONS,
     DTYPES,
     INTERPOLATIONS,
+    PADDINGS,
     PRECISIONS,
     RELEASES,
     RESIZES,
@@ -29,8 +30,9 @@ class BackboneSettings:
     like with `backbone=custom`."""
     model: str = MISSING
     """timm's name of the architecture, or `package.module:function` for a network of your own."""
-    layers: list[str] = MISSING
-    """The maps taken, finest first; `a+b` concatenates two of one size."""
+    layers: list[str] | None = MISSING
+    """The maps taken, finest first; `a+b` concatenates two of one size; null takes those that suit
+    the network's family (timm's only)."""
     weights: str = MISSING
     """`pretrained`, `random`, or the path of a .safetensors or .pth file."""
     release: str = MISSING
@@ -39,6 +41,11 @@ class BackboneSettings:
     """timm's tag of each release; empty for timm's own choice."""
     activation: str = MISSING
     """`relu` or `leaky`: ResNet maps after the activation, or before it through LeakyReLU(0.01)."""
+    padding: str = MISSING
+    """Of "same" convolutions (EfficientNets): `dynamic`, by the image at hand, or `static`, as for
+    the size of training (the authors' EfficientNet-B5)."""
+    norm: bool = MISSING
+    """Whether a vision transformer's maps pass its final norm; others have no such choice."""
     dimension_factor: int = MISSING
     """Descriptor outputs per feature before gamma_d; the authors' EfficientNet-B5 has 2."""
     divide_by_channels: bool = MISSING
@@ -46,9 +53,10 @@ class BackboneSettings:
 
     def __post_init__(self) -> None:
         one_of("backbone.activation", self.activation, ACTIVATIONS)
+        one_of("backbone.padding", self.padding, PADDINGS)
         one_of("backbone.release", self.release, RELEASES)
         within("backbone.dimension_factor", self.dimension_factor)
-        if not self.layers:
+        if self.layers is not None and not self.layers:
             raise UserError("backbone.layers is empty; name at least one map, finest first")
 
 

@@ -139,14 +139,20 @@ def _backbone(
     architecture = Architecture(**description.backbone)
     known = description.backbone_weights
     source = weights or ("random" if own else known.get("source", "pretrained"))
+    size = description.image.input_size
     network = make_network(
-        architecture.model, weights=source, tag=known.get("tag"), trust_code=trust_code
+        architecture.model,
+        weights=source,
+        tag=known.get("tag"),
+        trust_code=trust_code,
+        size=size,
+        norm=architecture.norm,
     )
     if known.get("code") != code_hash(architecture.model):
         log.warning(
             "the code of %s has changed since the run, and scores may have", architecture.model
         )
-    backbone = Backbone(architecture, network)
+    backbone = Backbone(architecture, network, size=size)
     if own and weights is None:
         _fill(backbone.network, own, folder)
     found, wanted = weights_hash(backbone.network), description.backbone_weights_hash

@@ -1,12 +1,15 @@
 """Where backbone networks and their weights come from."""
 
+import contextlib
 import hashlib
 import importlib
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,7 +53,13 @@ HUB_TIMEOUT_SECONDS = 5.0
 
 
 def make_network(
-    model: str, *, weights: str, tag: str | None = None, trust_code: bool = False
+    model: str,
+    *,
+    weights: str,
+    tag: str | None = None,
+    trust_code: bool = False,
+    size: tuple[int, int] | None = None,
+    norm: bool = False,
 ) -> nn.Module:
     """Make a network with the weights asked for.
 
@@ -58,20 +67,25 @@ def make_network(
     `trust_code` says that whoever runs this chose it, and not a file from somewhere. `weights`:
     `pretrained` (of a timm network from a pip package where there is one, else the hub's `tag`),
     `random` (the same numbers every time for one model), or a file (.safetensors, or .pth read
-    without running code). Raises UserError where they cannot be had.
+    without running code). `size`: height and width of the images, for networks that are made for
+    one size; `norm`: whether a vision transformer's maps pass its final norm. Raises UserError
+    where they cannot be had.
     """
+    made: dict[str, Any] = {"size": size, "norm": norm}
     if is_own(model):
         return _own(model, weights, trusted=trust_code)
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return _create(model)
+            return _create(model, **made)
     if weights != "pretrained":
-        return _from_file(model, Path(weights))
+        return _from_file(model, Path(weights), **made)
     if model in PACKAGED:
         return _from_package(model)
     name = f"{model}.{tag}" if tag else model
-    return _from_file(name, _hub_file(name))
+    if not timm.is_model(model):
+        return _create(model)
+    return _from_file(name, _hub_file(name), **made)
 
 
 def normalisation(model: str, network: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -97,28 +111,80 @@ def _create(model: str, **options: Any) -> nn.Module:
     """The network as `_build` makes it; an error gives close names."""
     try:
         return _build(model, **options)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        close = ", ".join(timm.list_models(f"*{model.split('.')[0]}*")[:5])
+    except (RuntimeError, ValueError, KeyError, OSError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        close = ", ".join(_close_names(model))
         others = "timm.list_models() names them all; a network of your own: package.module:function"
         hint = f"close names: {close}" if close else others
         raise UserError(f"timm cannot make backbone {model!r} ({reason}); {hint}") from error
 
 
-def _build(model: str, **options: Any) -> nn.Module:
+def _close_names(model: str) -> list[str]:
+    """Up to five of timm's names, as one may type them, that contain this one or are like it."""
+    base, names = model.split(".")[0], timm.list_models()
+    containing = [name for name in names if base and base in name]
+    return list(dict.fromkeys(containing[:5] + get_close_matches(base, names, n=5)))[:5]
+
+
+def _build(
+    model: str, *, size: tuple[int, int] | None = None, norm: bool = False, **options: Any
+) -> nn.Module:
     """A plain timm network of a family whose layers we walk; for others timm's list of features."""
     network = timm.create_model(model, **options)
     if isinstance(network, ResNet | VGG | EfficientNet):
         return network
-    if num_blocks := _num_listed_blocks(network):
+    num_blocks = _num_listed_blocks(network)
+    if num_blocks:
         options["out_indices"] = tuple(range(num_blocks))
-    try:
+    features: Any = _listed(model, size, getattr(network, "pretrained_cfg", {}), **options)
+    final: Any = getattr(network, "norm", None)
+    if norm and num_blocks and isinstance(final, nn.Module):  # the list of features has lost it
+        features.model.norm, features.norm = final, True
+    return features
+
+
+def _listed(
+    model: str, size: tuple[int, int] | None, settings: Mapping[str, Any], **options: Any
+) -> nn.Module:
+    """timm's list of features, for images of any size if the network can, else of this one."""
+    make = partial(timm.create_model, model, features_only=True, **options)
+    with contextlib.suppress(TypeError):
         # vision transformers take any image size only when asked to
-        return timm.create_model(
-            model, features_only=True, dynamic_img_size=True, dynamic_img_pad=True, **options
+        return make(dynamic_img_size=True, dynamic_img_pad=True)
+    if size and settings.get("fixed_input_size") and tuple(settings["input_size"][-2:]) != size:
+        with contextlib.suppress(TypeError, AssertionError, ValueError, RuntimeError):
+            return make(img_size=size)
+    return make()
+
+
+def usual_layers(model: str, network: Any) -> list[str]:
+    """The maps that suit a timm network's family: strides 4, 8 and 16, or three middle blocks.
+
+    Raises UserError for networks of other packages, whose maps nobody but their author knows.
+    """
+    if isinstance(network, ResNet):
+        return ["layer1", "layer2", "layer3"]
+    if isinstance(network, VGG):
+        pools = [i for i, m in enumerate(network.features) if isinstance(m, nn.MaxPool2d)]
+        return [f"features.{i - 1}" for i in pools[2:5]]
+    info = getattr(network, "feature_info", None)
+    if info is None or is_own(model):
+        raise UserError(
+            f"backbone.layers is null, and {model} has no usual layers; name them, finest first"
         )
-    except TypeError:
-        return timm.create_model(model, features_only=True, **options)
+    if isinstance(network, EfficientNet):
+        listed = [(feature["module"], feature["reduction"]) for feature in network.feature_info]
+    else:
+        names = [name.replace("_", ".") for name in info.module_name()]
+        listed = list(zip(names, info.reduction(), strict=True))
+    reductions = {reduction for _, reduction in listed}
+    if len(reductions) == 1:
+        middle = len(listed) // 2
+        return [name for name, _ in listed[max(0, middle - 1) : middle + 2]]
+    fine = {reduction: name for name, reduction in listed if 4 <= reduction <= 16}
+    if len(fine) < 2:  # those that begin at stride 16
+        fine = {reduction: name for name, reduction in listed if reduction >= 4}
+    return [fine[reduction] for reduction in sorted(fine)][:3]
 
 
 def _num_listed_blocks(network: Any) -> int:
@@ -150,12 +216,12 @@ def _own(model: str, weights: str, *, trusted: bool) -> nn.Module:
     return network
 
 
-def _from_file(model: str, path: Path) -> nn.Module:
+def _from_file(model: str, path: Path, **made: Any) -> nn.Module:
     path = _existing(path)
     if not timm.is_model(model):
         return _create(model)
     try:
-        return _build(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+        return _build(model, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **made)
     except Exception as error:
         raise UserError(f"weights {path} do not fit {model} ({_misfit(error)})") from error
 

@@ -1,5 +1,6 @@
 """What stands before training: device, samples, extractor, and the key of the run."""
 
+import logging
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,16 +10,19 @@ import torch
 
 from cfa_lab.config import Config
 from cfa_lab.data.depth_found import ONLY_BYTES, FoundDepth
+from cfa_lab.data.geometry import Size
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
-from cfa_lab.features.networks import make_network, normalisation, weights_hash
+from cfa_lab.features.networks import make_network, normalisation, usual_layers, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.progress import phase
 from cfa_lab.run.keys import fit_key_of, run_key_of
 from cfa_lab.run.tables import depth_of, geometry_of, read_table
-from cfa_lab.vocabulary import ACTIVATIONS, one_of
+from cfa_lab.vocabulary import ACTIVATIONS, PADDINGS, one_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +124,12 @@ def make_backbone(config: Config) -> tuple[Backbone, str]:
         values.model,
         values.weights,
         tag,
-        tuple(values.layers),
+        None if values.layers is None else tuple(values.layers),
         values.activation,
         values.divide_by_channels,
+        values.padding,
+        values.norm,
+        geometry_of(config, ONLY_BYTES).input_size,
         changed,
     )
 
@@ -132,21 +139,32 @@ def _backbone(
     model: str,
     weights: str,
     tag: str | None,
-    layers: tuple[str, ...],
+    layers: tuple[str, ...] | None,
     activation: str,
     divide_by_channels: bool,
+    padding: str,
+    norm: bool,
+    size: Size,
     changed: int | None,
 ) -> tuple[Backbone, str]:
     """`changed` is there to tell a weights file from the one that stood there before."""
-    network = make_network(model, weights=weights, tag=tag, trust_code=True)
+    network = make_network(model, weights=weights, tag=tag, trust_code=True, size=size, norm=norm)
     mean, std = normalisation(model, network)
     architecture = Architecture(
         model=model,
-        layers=layers,
+        layers=usual_layers(model, network) if layers is None else layers,
         activation=one_of("backbone.activation", activation, ACTIVATIONS),
         divide_by_channels=divide_by_channels,
+        padding=one_of("backbone.padding", padding, PADDINGS),
+        norm=norm,
         mean=mean,
         std=std,
     )
-    backbone = Backbone(architecture, network)
+    backbone = Backbone(architecture, network, size=size)
+    if backbone.lacks_activation:
+        log.warning(
+            "backbone.activation=leaky finds no activation to replace in %s; its maps are taken "
+            "as they are",
+            model,
+        )
     return backbone, weights_hash(backbone.network)
