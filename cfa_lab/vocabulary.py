@@ -162,6 +162,7 @@ BOUNDS = {
     "evaluation.spill_gb": AMOUNT,
     "evaluation.quantile": Bounds(0, 1, above=True, below=True),
     "evaluation.num_sd": AMOUNT,
+    "evaluation.folds": COUNT_OR_NONE,
     "evaluation.diagnostics": COUNT_OR_NONE,
     "evaluation.cases": COUNT_OR_NONE,
 }

@@ -34,6 +34,9 @@ class EvaluationSettings:
     """Share of normal scores meant to stay below, for `quantile` and `extreme_value`."""
     num_sd: float = MISSING
     """k of mean + k sd, for `mean_sd`."""
+    folds: int = MISSING
+    """Parts of the training images, each scored by a model fitted to the others, so that all train
+    and all set the thresholds; as many as images leaves out one at a time, 0 does without."""
     diagnostics: int = MISSING
     """Test images whose patches tell how the hyperspheres are used; 0 looks at none."""
     cases: int = MISSING
@@ -50,6 +53,9 @@ class EvaluationSettings:
         one_of("evaluation.threshold", self.threshold, THRESHOLD_RULES)
         within("evaluation.num_sd", self.num_sd)
         within("evaluation.quantile", self.quantile)
+        within("evaluation.folds", self.folds)
+        if self.folds == 1:
+            raise UserError("evaluation.folds is 1; allowed: 0, or 2 and more")
         each_within("evaluation.aupro_limits", self.aupro_limits)
 
 

@@ -49,6 +49,8 @@ def run_key_of(config: Config, table: SampleTable, fit_key: str) -> str:
     evaluation = asdict(config.evaluation)
     for key in ("maps", "cases", "spill_gb", "diagnostics"):
         del evaluation[key]
+    if not evaluation["folds"]:  # runs of before there were folds keep their keys
+        del evaluation["folds"]
     return hash_key(
         {
             "fit": fit_key,

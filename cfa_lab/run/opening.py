@@ -21,6 +21,8 @@ def opening(config: Config, prepared: Preparation) -> list[str]:
     ]
     if table.validation:
         lines[0] += f", {len(table.validation)} held-out normal images set the thresholds"
+    elif config.evaluation.folds:
+        lines[0] += f"; training images set the thresholds, in {config.evaluation.folds} parts"
     height, width = geometry.input_size
     lines.append(
         f"backbone {config.backbone.name}, weights {weights_source(config)}; "

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cfa_lab.config import Config
+from cfa_lab.data.samples import SampleTable
 from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.diagnostics import PatchWitness
 from cfa_lab.evaluation.evaluate import Evaluation
@@ -65,12 +66,13 @@ def describe_model(
     architecture = extractor.backbone.architecture
     thresholds = None
     if result.thresholds is not None:
+        num_normal, normal_images = set_by(config, prepared.table)
         by_sd = values.threshold == "mean_sd"
         origin = {
             "rule": values.threshold,
             "parameter": values.num_sd if by_sd else values.quantile,
-            "num_images": len(prepared.table.validation),
-            "from": "held-out normal images of the run",
+            "num_images": num_normal,
+            "from": f"{normal_images} of the run",
         }
         thresholds = ModelThresholds(
             image=result.thresholds.image, pixel=result.thresholds.pixel, origin=origin
@@ -102,6 +104,13 @@ def kinds_of(result: Evaluation) -> dict[str, Any] | None:
     if result.thresholds is None:
         return None
     return found_by_kind(result.images, result.looks, result.thresholds.image)
+
+
+def set_by(config: Config, table: SampleTable) -> tuple[int, str]:
+    """How many normal images set the thresholds, and which; 0 where no threshold is set."""
+    if config.evaluation.folds:
+        return len(table.train), "training images, each scored by a model fitted without it"
+    return len(table.validation), "held-out normal images"
 
 
 def make_witness(config: Config, prepared: Preparation) -> PatchWitness | None:

@@ -16,7 +16,7 @@ def protocol_of(
 ) -> dict[str, Any]:
     """The `protocol` of a run's `metrics.json`, as JSON values."""
     scored, values, table = config.scoring, config.evaluation, prepared.table
-    rule = values.threshold if table.validation else None
+    rule = values.threshold if table.validation or values.folds else None
     return {
         "epoch_selection": "last",
         "scores": "raw",
@@ -37,6 +37,7 @@ def protocol_of(
         "decision": "score >= threshold",
         "threshold_rule": rule,
         "threshold_parameter": values.num_sd if rule == "mean_sd" else rule and values.quantile,
+        "threshold_folds": values.folds,
         "num_resamples": values.resamples,
         "metric_bytes": result.metric_bytes,
         "bank_entries": detector.bank.shape[0],

@@ -29,9 +29,17 @@ from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
+from cfa_lab.run.crossfit import cross_fitted_thresholds
 from cfa_lab.run.log import Begin, kept_log
 from cfa_lab.run.opening import opening
-from cfa_lab.run.outputs import diagnose, kinds_of, make_outcome, make_witness, write_results
+from cfa_lab.run.outputs import (
+    diagnose,
+    kinds_of,
+    make_outcome,
+    make_witness,
+    set_by,
+    write_results,
+)
 from cfa_lab.run.prepare import Preparation, prepare
 from cfa_lab.run.protocol import protocol_of
 from cfa_lab.run.tables import seen_in_training
@@ -52,8 +60,8 @@ class RunResult:
     folder: Path
     evaluation: Evaluation
     figures: list[Path]
-    num_validation: int
-    """Held-out normal images that set the thresholds."""
+    thresholds_from: str
+    """How many normal images of which kind set the thresholds, in words."""
 
 
 @dataclass
@@ -145,7 +153,8 @@ def _run(
         ):
             log.warning("%s", doubt)
         rule, quantile = config.evaluation.threshold, config.evaluation.quantile
-        if table.validation and (few := too_few_images(len(table.validation), rule, quantile)):
+        num_normal, normal_images = set_by(config, table)
+        if num_normal and (few := too_few_images(num_normal, rule, quantile)):
             log.warning("%s", few)
         result = _with_best_epochs(config, folder, result, trackers)
         with timing.measure("diagnostics"):
@@ -174,7 +183,7 @@ def _run(
         folder=folder,
         evaluation=result,
         figures=figures,
-        num_validation=len(table.validation),
+        thresholds_from=f"{num_normal} {normal_images}",
     )
 
 
@@ -202,7 +211,9 @@ def _evaluate(
     """Measure a detector; thresholds and intervals are for the last epoch only."""
     values = config.evaluation
     thresholds: Thresholds | None = None
-    if last:
+    if last and values.folds:
+        thresholds = cross_fitted_thresholds(config, prepared)
+    elif last:
         thresholds = set_thresholds(
             detector,
             prepared.extractor,

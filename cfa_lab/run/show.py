@@ -19,7 +19,7 @@ def show_result(result: Any) -> None:
         told = "share of defect images whose highest score lies on the defect"
         console.print(f"peak in defect {share:.4f}: {told}")
     if any(name.startswith("threshold/") for name in found.metrics):
-        console.print(f"\nat the thresholds set on {result.num_validation} held-out normal images")
+        console.print(f"\nat the thresholds set on {result.thresholds_from}")
         console.print(_table(found.metrics, "threshold/", {}))
         kinds = found_by_kind(found.images, found.looks, found.thresholds.image)
         for line in told_of_kinds(kinds):

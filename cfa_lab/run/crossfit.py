@@ -1,0 +1,74 @@
+"""Thresholds from all training images: each is scored by a model that was fitted without it."""
+
+import numpy as np
+
+from cfa_lab.config import Config
+from cfa_lab.data.samples import Sample
+from cfa_lab.errors import UserError
+from cfa_lab.evaluation.evaluate import Thresholds
+from cfa_lab.evaluation.maps import score_images
+from cfa_lab.metrics.thresholds import fit_threshold
+from cfa_lab.progress import phase
+from cfa_lab.run.prepare import Preparation
+from cfa_lab.training.fit import detector_of, new_fit, train
+from cfa_lab.training.state import Observer
+
+MAX_PIXELS = 20_000_000
+"""Map values kept for the pixel threshold (80 MB); more are thinned evenly, image by image."""
+
+
+def cross_fitted_thresholds(config: Config, prepared: Preparation) -> Thresholds:
+    """Thresholds from the scores of all training images, in `evaluation.folds` parts.
+
+    The model that is used was fitted to more images than those that score here, so its own scores
+    of new normal images are, if anything, lower: the threshold errs to the side of fewer alarms.
+    """
+    values, table = config.evaluation, prepared.table
+    parts = folds_of(table.train, values.folds, seed=config.dataset.subset_seed)
+    most = max(1, MAX_PIXELS // len(table.train))
+    scores: list[float] = []
+    pixels: list[np.ndarray] = []
+    with phase("cross-fitting", len(parts), "parts") as shown:
+        for part in parts:
+            own = {sample.path for sample in part}
+            rest = [table.absolute(s.path) for s in table.train if s.path not in own]
+            fit = new_fit(
+                prepared.extractor.collect(rest),
+                config,
+                pooled=True,
+                seed=config.seed,
+                device=str(prepared.device),
+                dimension_factor=config.backbone.dimension_factor,
+            )
+            train(fit, Observer())
+            for scored, window_map in score_images(
+                detector_of(fit), prepared.extractor, table, part
+            ):
+                scores.append(scored.score)
+                flat = window_map.cpu().numpy().ravel()
+                pixels.append(flat[:: -(-len(flat) // most)])
+            shown.advance()
+    image, pixel = (
+        fit_threshold(found, values.threshold, quantile=values.quantile, num_sd=values.num_sd)
+        for found in (np.array(scores), np.concatenate(pixels))
+    )
+    return Thresholds(image, pixel)
+
+
+def folds_of(samples: tuple[Sample, ...], folds: int, *, seed: int) -> list[list[Sample]]:
+    """The images in at most `folds` parts of about equal size, groups whole, drawn by `seed`.
+
+    As many parts as groups is leave-one-out. Raises UserError where there is one group only.
+    """
+    groups = sorted({sample.group or sample.path for sample in samples})
+    num_parts = min(folds, len(groups))
+    if num_parts < 2:
+        raise UserError(
+            f"evaluation.folds={folds} needs two training images or groups; there is {len(groups)}"
+        )
+    order = np.random.default_rng(seed).permutation(len(groups))
+    part_of = {groups[i]: place % num_parts for place, i in enumerate(order)}
+    parts: list[list[Sample]] = [[] for _ in range(num_parts)]
+    for sample in samples:
+        parts[part_of[sample.group or sample.path]].append(sample)
+    return parts

@@ -1,0 +1,68 @@
+"""Thresholds from training images that the scoring model has not seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfa_lab.data.samples import Sample
+from cfa_lab.errors import UserError
+from cfa_lab.evaluation.maps import score_images
+from cfa_lab.run.crossfit import cross_fitted_thresholds, folds_of
+from cfa_lab.run.prepare import prepare
+from cfa_lab.run.run import run
+from cfa_lab.training.fit import fit_pyramid
+
+SOLVED = ("optimizer=closed_form", "loss.learnable_radius=false")
+
+
+def samples(*groups: str | None) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(f"{i}.png", "train", 0, "good", group=group) for i, group in enumerate(groups)
+    )
+
+
+def test_parts_hold_every_image_once_and_groups_whole():
+    images = samples("a", "a", None, None, "b", "b", "b", None)
+    parts = folds_of(images, 3, seed=0)
+    assert sorted(s.path for part in parts for s in part) == [s.path for s in images]
+    assert len(parts) == 3
+    for group in ("a", "b"):
+        assert sum(any(s.group == group for s in part) for part in parts) == 1
+    assert folds_of(images, 3, seed=0) == parts
+    assert len(folds_of(images, 99, seed=0)) == 5, "one group at a time"
+    with pytest.raises(UserError, match="two training images"):
+        folds_of(samples("a", "a"), 2, seed=0)
+
+
+def test_thresholds_are_those_of_models_fitted_without_the_image(tiny_config):
+    config = tiny_config(*SOLVED, "evaluation.folds=99", "evaluation.quantile=0.5")
+    prepared = prepare(config)
+    table, extractor = prepared.table, prepared.extractor
+    scores = []
+    for sample in table.train:
+        rest = [table.absolute(s.path) for s in table.train if s is not sample]
+        detector, _ = fit_pyramid(extractor.collect(rest), pooled=True, preset=config, seed=0)
+        scores += [scored.score for scored, _ in score_images(detector, extractor, table, [sample])]
+    found = cross_fitted_thresholds(config, prepared)
+    assert found.image == pytest.approx(np.quantile(scores, 0.5), rel=1e-12)
+
+
+def test_a_run_says_which_images_set_its_thresholds(tiny_config, tmp_path: Path):
+    result = run(tiny_config(*SOLVED, "evaluation.folds=2"), tmp_path / "run")
+    assert result.thresholds_from == ("5 training images, each scored by a model fitted without it")
+    record = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert record["protocol"]["threshold_rule"] == "quantile"
+    assert record["protocol"]["num_train"] == 5
+    assert "threshold/image_f1" in record["metrics"]
+    model = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert model["thresholds"]["origin"]["num_images"] == 5
+    assert (tmp_path / "run" / "misses.csv").is_file()
+    assert (tmp_path / "run" / "figures" / "wrong.png").is_file()
+
+
+def test_one_part_is_refused_and_none_leaves_keys_alone(tiny_config):
+    with pytest.raises(UserError, match=r"evaluation\.folds is 1"):
+        tiny_config("evaluation.folds=1")
+    assert prepare(tiny_config()).run_key != prepare(tiny_config("evaluation.folds=2")).run_key
