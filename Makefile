@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks run lint types test test-all test-oldest test-pythons build sync clean
+.PHONY: help install hooks run lint types test test-all test-oldest test-pythons test-hydras build sync clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-oldest: $(READY) ## The fast tests with the oldest dependencies that pyproj
 
 test-pythons: $(READY) ## The fast tests on each other supported Python found
 	.ci/elsewhere pythons
+
+test-hydras: $(READY) ## A run, a multirun, plan and report with the newest and the oldest Hydra
+	.ci/hydras
 
 build: $(READY) ## Build the wheel
 	$(BIN)/python -m build --wheel

@@ -5,6 +5,7 @@ import importlib
 from cfa_lab.errors import UserError
 
 BENCHES = (
+    "decode",
     *("files", "fit", "gpu", "intervals", "metrics"),
     *("predict", "run", "sweep", "train", "verdicts"),
 )

@@ -27,7 +27,7 @@ from cfa_lab.cli.arguments import (
 )
 from cfa_lab.cli.literal import as_typed
 from cfa_lab.cli.messages import describe, leave, report
-from cfa_lab.cli.schema import to_config
+from cfa_lab.cli.schema import TRUSTED, VERSION_BASE, to_config
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.records.environment import git_commit
@@ -129,7 +129,8 @@ def _dispatch(arguments: list[str]) -> None:
     # with this set Hydra hands exceptions on instead of printing its own account and exiting
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     ConfigStore.instance().store(name="schema", node=Config)
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task.job)()
+    start = hydra.main(config_path=str(conf_dir()), config_name="config", **VERSION_BASE, **TRUSTED)
+    start(task.job)()
 
 
 def compose(overrides: list[str]) -> Config:
@@ -137,5 +138,5 @@ def compose(overrides: list[str]) -> Config:
     overrides = as_typed(without_plus([*map(expanded, overrides)]), commas="alone")
     refuse_emptied_groups(overrides)
     ConfigStore.instance().store(name="schema", node=Config)
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+    with hydra.initialize_config_dir(**VERSION_BASE, config_dir=str(conf_dir())):
         return to_config(hydra.compose("config", overrides=overrides))

@@ -127,7 +127,7 @@ class _Composer:
             if is_plain:
                 _set(composed, override.get_key_element(), override.value(), override.input_line)
         with open_dict(composed):
-            composed.hydra.job.num = composed.hydra.job.id = number
+            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
             composed.hydra.overrides.task = overrides
         return composed
 

@@ -62,8 +62,8 @@ def notes_by_name(table: SampleTable) -> list[str]:
     if table.twins:
         pairs = [f"{first} = {second}" for first, second in table.twins]
         lines.append(
-            f"{len(pairs)} training images are stored again, and twins were put on one side of "
-            f"training and validation: {named(pairs)}; delete one of each"
+            f"{len(pairs)} normal images are stored again, and twins were put on one side of "
+            f"training, validation and test: {named(pairs)}; delete one of each"
         )
     if table.left_out:
         shown = [f"{o.num_files} {o.suffix or 'files'} in {o.folder}" for o in table.left_out]

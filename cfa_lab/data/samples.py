@@ -50,8 +50,8 @@ class SampleTable:
     division is not the data set's own. A mask is defect where its values are above `mask_above`;
     `unused_masks` are mask files that belong to no image, `normal_masks` those of normal images,
     which no run opens; `masks_in` says where masks were looked for, and `left_out` what lies beside
-    the images and is none of all these. `twins` are training images of the same pixels, each with
-    the first of them, that `hold_out` kept together. `measures` names what the data set's
+    the images and is none of all these. `twins` are normal images of the same pixels, each with
+    the first of them, that were kept together. `measures` names what the data set's
     authors measure besides: "spro" or "seg_f1"; `saturation` is there for the former, None where
     the data set comes without. Raises `UserError` for a path that leaves the root, is listed twice
     or is no valid text, and for a split or a label that is none.
@@ -165,7 +165,7 @@ class SampleTable:
             samples=tuple(
                 replace(s, split="validation") if s.path in held else s for s in self.samples
             ),
-            twins=tuple(twins),
+            twins=(*self.twins, *twins),
         )
 
 

@@ -1,14 +1,16 @@
 """Images that are stored more than once: told by their pixels, whatever their files hold."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from cfa_lab.data.decoded import read_values
+from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 
 
@@ -24,6 +26,41 @@ def contents(paths: Sequence[Path], *, workers: int) -> list[str]:
     """
     with ThreadPoolExecutor(max(1, workers)) as pool:
         return list(pool.map(_content, paths))
+
+
+def keep_together(table: SampleTable, content: Mapping[str, str]) -> SampleTable:
+    """The same table without normal images on both sides of a drawn split: copies are tested, too.
+
+    `content` is a hash by path. What moves takes its group along, so that neither is torn. Raises
+    `UserError` where no image would be left to train on.
+    """
+    tested = {content[s.path]: s.path for s in table.test if not s.label and s.path in content}
+    moved: dict[str, str] = {}
+    groups: set[str] = set()
+    while True:
+        found = {
+            s.path: tested.get(content.get(s.path, ""), "")
+            for s in table.train
+            if s.path not in moved and (content.get(s.path) in tested or s.group in groups)
+        }
+        if not found:
+            break
+        moved |= found
+        of_found = [s for s in table.train if s.path in found]
+        tested = {content[s.path]: s.path for s in of_found if s.path in content} | tested
+        groups |= {s.group for s in of_found if s.group is not None}
+    if not moved:
+        return table
+    if len(moved) == len(table.train):
+        raise UserError(
+            f"every training image of {table.category!r} is stored again among the test images "
+            "that were drawn; delete the copies"
+        )
+    return replace(
+        table,
+        samples=tuple(replace(s, split="test") if s.path in moved else s for s in table.samples),
+        twins=tuple((twin, path) for path, twin in sorted(moved.items()) if twin),
+    )
 
 
 def _content(path: Path) -> str:

@@ -9,7 +9,7 @@ from cfa_lab.data.depth_found import FoundDepth, find_depth
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.data.layouts import Options, categories, read_samples
 from cfa_lab.data.samples import Sample, SampleTable
-from cfa_lab.data.twins import contents
+from cfa_lab.data.twins import contents, keep_together
 from cfa_lab.errors import UserError
 from cfa_lab.features.identity import image_hash
 from cfa_lab.progress import each
@@ -20,13 +20,21 @@ def read_table(config: Config) -> SampleTable:
     values = config.dataset
     layout, root = made_root(config)
     table = read_samples(layout, root, config.category, layout_options(config))
+    if table.drawn:
+        normal = [sample for sample in table.samples if not sample.label]
+        table = keep_together(table, _contents(config, table, normal))
     table = table.limit_train(values.limit_train, values.subset_seed)
     if not values.validation_fraction:
         return table
-    paths = [sample.path for sample in table.train]
-    found = contents([table.absolute(path) for path in paths], workers=config.features.workers)
-    content = dict(zip(paths, found, strict=True))
+    content = _contents(config, table, table.train)
     return table.hold_out(values.validation_fraction, values.subset_seed, content)
+
+
+def _contents(config: Config, table: SampleTable, samples: Sequence[Sample]) -> dict[str, str]:
+    """A hash of the pixels of some images, by path."""
+    paths = [sample.path for sample in samples]
+    found = contents([table.absolute(path) for path in paths], workers=config.features.workers)
+    return dict(zip(paths, found, strict=True))
 
 
 def depth_of(config: Config, table: SampleTable) -> FoundDepth:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cfa_lab.bench import files, gpu, predict, run, sweep
+from cfa_lab.bench import decode, files, gpu, predict, run, sweep
 from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.literal_run import _overlap
 from cfa_lab.bench.pictures import CATEGORY, write_category
@@ -146,3 +146,14 @@ def test_a_part_that_fails_leaves_the_others(monkeypatch):
 def test_without_a_gpu_the_command_says_so():
     with pytest.raises(UserError, match="no CUDA device for --device cuda:0; --device cpu"):
         gpu.main([])
+
+
+def test_reading_is_measured_beside_a_checkout(tmp_path: Path):
+    small = ["--images", "1", "--pixels", "24", "--size", "16"]
+    beside = ["--beside", str(Path(__file__).parents[2])]
+    decode.main([*small, *beside, "--json", str(tmp_path / "out.json")])
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert {*results} == {*decode.KINDS}
+    assert all(result["seconds"] > 0 and result["ratio"] > 0 for result in results.values())
+    with pytest.raises(UserError, match="must be a checkout of this project"):
+        decode.main(["--beside", str(tmp_path)])

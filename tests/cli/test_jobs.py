@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from cfa_lab.cli import task
 from cfa_lab.cli.combinations import combine
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
+from cfa_lab.cli.schema import VERSION_BASE
 from cfa_lab.cli.task import link_latest
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
@@ -25,7 +26,7 @@ from cfa_lab.errors import UserError
 @pytest.fixture(autouse=True)
 def hydra_context() -> Iterator[None]:
     ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+    with initialize_config_dir(**VERSION_BASE, config_dir=str(conf_dir())):
         yield
 
 

@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 
 from cfa_lab.cli.multirun import multirun
+from cfa_lab.cli.schema import VERSION_BASE
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 
@@ -41,7 +42,7 @@ def test_a_launcher_that_stops_fails_only_the_jobs_that_left_nothing(tmp_path: P
     (tmp_path / "conf" / "hydra" / "launcher").mkdir(parents=True)
     (tmp_path / "conf" / "hydra" / "launcher" / "other.yaml").write_text("_target_: Stopping\n")
     arguments.append(f"hydra.searchpath=[file://{tmp_path / 'conf'}]")
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+    with initialize_config_dir(**VERSION_BASE, config_dir=str(conf_dir())):
         from cfa_lab.cli.jobs import make_jobs
 
         loader = GlobalHydra.instance().config_loader()

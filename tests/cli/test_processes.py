@@ -176,11 +176,12 @@ def test_every_launcher_gives_the_same_metrics_and_names_failed_jobs(
 OBJECTIVE = """
 import hydra
 from hydra.core.config_store import ConfigStore
+from cfa_lab.cli.schema import VERSION_BASE
 from cfa_lab.config import Config, conf_dir
 
 ConfigStore.instance().store(name="schema", node=Config)
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+@hydra.main(**VERSION_BASE, config_path=str(conf_dir()), config_name="config")
 def objective(cfg):
     value = -((cfg.loss.alpha - 0.3) ** 2)
     print("value", value)

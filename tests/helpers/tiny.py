@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from PIL import Image
 from torch import Tensor
 
-from cfa_lab.cli import to_config
+from cfa_lab.cli.schema import VERSION_BASE, to_config
 from cfa_lab.config import Config, conf_dir
 
 
@@ -84,5 +84,5 @@ TINY_RUN = [
 def compose(*overrides: str) -> Config:
     """The checked configuration that the command line makes of these overrides."""
     ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+    with initialize_config_dir(**VERSION_BASE, config_dir=str(conf_dir())):
         return to_config(hydra_compose("config", overrides=list(overrides)))
