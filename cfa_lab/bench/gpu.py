@@ -19,7 +19,7 @@ from PIL import Image
 from rich.console import Console
 
 from cfa_lab.bench import device_parts
-from cfa_lab.bench.device_parts import Setting, device_memory
+from cfa_lab.bench.device_setting import WORKERS, Setting, device_memory
 from cfa_lab.bench.pictures import CATEGORY, write_category
 from cfa_lab.bench.processes import run_command
 from cfa_lab.bench.report import machine, new_parser
@@ -146,7 +146,7 @@ def _arguments(setting: Setting, folder: Path, preset: str) -> list[str]:
         *arguments_of(folder, setting.backbone, setting.size, 0, precision, preset=preset),
         f"device={setting.device}",
         f"features.batch_size={max(setting.batch_sizes)}",
-        f"features.workers={device_parts.WORKERS}",
+        f"features.workers={WORKERS}",
         "features.cache=false",
     ]
 
