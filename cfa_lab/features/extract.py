@@ -26,7 +26,11 @@ from cfa_lab.features.own import code_hash
 from cfa_lab.features.store import FeatureStore, Shelf
 from cfa_lab.features.stream import Stream, StreamedLevel
 from cfa_lab.method.backbone import Backbone
-from cfa_lab.method.precision import float32_convolutions, multiplies_faster_in_bf16
+from cfa_lab.method.precision import (
+    float32_convolutions,
+    float32_products,
+    multiplies_faster_in_bf16,
+)
 from cfa_lab.method.pyramid import pool
 from cfa_lab.progress import each
 from cfa_lab.vocabulary import DTYPES, PRECISIONS, Dtype, Precision, one_of, within
@@ -167,6 +171,7 @@ class Extractor:
             row.copy_(torch.from_numpy(image))
         with (
             float32_convolutions(self.device),
+            float32_products(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds),
         ):
             maps = self.backbone(batch.to(self.device).movedim(-1, 1))  # (b, 3, h, w)

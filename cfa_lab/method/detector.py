@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cfa_lab.errors import UserError
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.neighbours import Neighbours, NeighbourSearch, measurable
+from cfa_lab.method.precision import float32_products
 from cfa_lab.method.pyramid import Pyramid, patch_grid, pool, select
 from cfa_lab.method.scoring import Scoring
 
@@ -33,6 +34,7 @@ class Detector(nn.Module):
         self.scoring = scoring
         self._search: NeighbourSearch | None = None
 
+    @float32_products()
     @torch.no_grad()
     def patch_scores(
         self, pyramid: Pyramid, see: Callable[[Neighbours], None] | None = None

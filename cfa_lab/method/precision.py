@@ -1,5 +1,6 @@
 """What bf16 costs, and whether the hardware at hand gains from it."""
 
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -14,6 +15,26 @@ def multiplies_faster_in_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_amx_tile_supported()  # pyright: ignore[reportPrivateUsage]
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextmanager
+def float32_products() -> Generator[None]:
+    """Let matrix products be float32 whatever `torch.set_float32_matmul_precision` was told.
+
+    On CPUs with AMX `medium` makes torch's products, and its `cdist`, bf16: scores would depend on
+    a setting that another library may have made. It is as it was afterwards. Also a decorator.
+    """
+    with warnings.catch_warnings():
+        # torch 2.9 warns of both calls where the new settings were used, and has no others for CPUs
+        warnings.filterwarnings("ignore", "Please use the new API settings", UserWarning)
+        kept = torch.get_float32_matmul_precision()
+        if kept != "highest":
+            torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        if kept != "highest":
+            torch.set_float32_matmul_precision(kept)
 
 
 @contextmanager

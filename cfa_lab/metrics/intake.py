@@ -85,6 +85,11 @@ def checked_map(score_map: np.ndarray, *, name: str) -> np.ndarray:
             f"{name}: map of shape {score_map.shape} is not (height, width) with at least one "
             "pixel; give one 2-d map per image"
         )
+    if score_map.dtype.kind not in "fiub":
+        raise UserError(
+            f"{name}: a map of {score_map.dtype.name} values has no order that says which pixel is "
+            "worse; give real numbers"
+        )
     score_map = score_map.astype(np.result_type(score_map.dtype, np.float32), copy=False)
     if not (np.isfinite(score_map.max()) and np.isfinite(score_map.min())):  # NaN survives both
         wrong = int(np.count_nonzero(~np.isfinite(score_map)))
@@ -116,7 +121,12 @@ def checked_labels(labels: Array | Sequence[int], *, names: Sequence[str]) -> np
 
 def checked_scores(scores: Array | Sequence[float], *, names: Sequence[str]) -> np.ndarray:
     """(b,) float64 image scores, refused unless finite."""
-    given = as_array(scores).astype(np.float64).reshape(-1)
+    given = as_array(scores)
+    if given.size and given.dtype.kind not in "fiub":
+        raise UserError(
+            f"{names[0]}: image scores are {given.dtype.name} values; give real numbers"
+        )
+    given = given.astype(np.float64).reshape(-1)
     for score, name in zip(given, names, strict=True):
         if not np.isfinite(score):
             raise UserError(f"{name}: image score {score} is not finite; look where it is made")

@@ -13,6 +13,7 @@ from cfa_lab.method.coreset import coreset_bank
 from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.memory_bank import AFTER_FITTING, BankMaker, bank_maker
+from cfa_lab.method.precision import float32_products
 from cfa_lab.method.pyramid import StoredLevel, take
 from cfa_lab.progress import each
 from cfa_lab.records.history import Row
@@ -87,6 +88,7 @@ def fit_pyramid(
     return detector_of(fit), history
 
 
+@float32_products()
 def new_fit(
     levels: Sequence[Any],
     settings: Settings,
@@ -148,11 +150,13 @@ def new_fit(
     )
 
 
+@float32_products()
 def train(fit: Fit, observer: Observer) -> list[Row]:
     """Fit the descriptor as `optimizer.name` says, from where the fit stands; its history."""
     return solve_fit(fit, observer) if fit.optimizer is None else descend(fit, observer)
 
 
+@float32_products()
 def detector_of(fit: Fit) -> Detector:
     """The detector that a fit stands for; makes the entries that need the fitted descriptor."""
     descriptor = Descriptor(

@@ -124,3 +124,19 @@ def test_levels_that_are_not_the_fits_are_refused(wrong):
         detector.score(wrong(levels))
     with pytest.raises(UserError, match="4, 6, 5 channels"):
         detector.patch_scores(wrong(levels))
+
+
+def test_a_process_that_allows_bf16_products_changes_no_score():
+    """As Lightning users do: `torch.set_float32_matmul_precision("medium")` makes products bf16."""
+    generator = torch.Generator().manual_seed(0)
+    levels = [torch.rand(4, c, s, s, generator=generator) for c, s in ((48, 12), (96, 6))]
+    for preset in ("official", "lab"):
+        expected = fit_pyramid(levels, preset=preset, seed=0)[0].score(levels)
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            found = fit_pyramid(levels, preset=preset, seed=0)[0].score(levels)
+            assert torch.get_float32_matmul_precision() == "medium"
+        finally:
+            torch.set_float32_matmul_precision(before)
+        assert torch.equal(found, expected)

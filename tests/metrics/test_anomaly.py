@@ -130,6 +130,38 @@ def test_no_strictly_increasing_change_of_the_scores_matters(seed: int, style: s
 
 
 @settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3), cuts=st.sets(st.integers(1, 23)))
+def test_raw_scores_around_any_size_do_not_depend_on_batches(
+    seed: int, scale: float, cuts: set[int]
+) -> None:
+    """No score is taken for a logit or a probability, whatever its batch looks like."""
+    rng = np.random.default_rng(seed)
+    maps = scale * (0.8 + 0.4 * rng.random((24, 2, 2)))
+    masks = rng.random((24, 1, 1)) < rng.random((24, 2, 2))
+    scores, labels = scale * (0.8 + 0.4 * rng.random(24)), np.arange(24) % 2
+    whole = values_of(maps, masks, labels=labels, scores=scores)
+    order = (scores[labels == 1][:, None] > scores[labels == 0]).mean()
+    assert whole["image_auroc"] == pytest.approx(order, abs=1e-12)
+    parts = AnomalyMetrics()
+    for places in np.split(np.arange(24), sorted(cuts)):
+        parts.update(maps[places], masks[places], labels[places], scores[places])
+    assert {name: float(v) for name, v in parts.compute().items()} == pytest.approx(
+        whole, abs=1e-13, nan_ok=True
+    )
+
+
+@pytest.mark.parametrize("wrong", [np.ones((2, 2), dtype=complex), np.full((2, 2), "0.5")])
+def test_maps_and_scores_that_are_no_real_numbers_are_refused(wrong: np.ndarray) -> None:
+    metrics = AnomalyMetrics()
+    with pytest.raises(UserError, match=r"part\.png: a map of .* give real numbers") as caught:
+        metrics.update([wrong], [np.eye(2)], names=["part.png"])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"image scores are .* give real numbers"):
+        metrics.update([np.eye(2)], [np.eye(2)], scores=wrong[0, :1], names=["part.png"])
+    assert not metrics.memory_bytes
+
+
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), style=st.sampled_from(sorted(SCORE_STYLES)))
 def test_order_batches_and_merging_of_images_do_not_matter(seed: int, style: str) -> None:
     rng = np.random.default_rng(seed)
