@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cfa_lab.deploy.detector import TrainedDetector, load
     from cfa_lab.method.detector import Detector
+    from cfa_lab.progress import show_progress
     from cfa_lab.training.fit import fit_pyramid
 
 __version__ = "0.2.0"
-__all__ = ["Detector", "TrainedDetector", "__version__", "fit_pyramid", "load"]
+__all__ = [
+    "Detector",
+    "TrainedDetector",
+    "__version__",
+    "fit_pyramid",
+    "load",
+    "show_progress",
+]
 
 
 _HOMES = {
@@ -22,7 +30,13 @@ _HOMES = {
     "TrainedDetector": "deploy.detector",
     "fit_pyramid": "training.fit",
     "load": "deploy.detector",
+    "show_progress": "progress",
 }
+
+
+def __dir__() -> list[str]:
+    """The library's names, before they are imported, too."""
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cfa_lab.config import Config
+from cfa_lab.data.layouts import Options
 from cfa_lab.doctor.archives import identify, unpack
 from cfa_lab.doctor.sources import SOURCES
 from cfa_lab.errors import UserError
-from cfa_lab.files import user_path
+from cfa_lab.files import replacing, user_path
 
 Compose = Callable[[list[str]], Config]
 """From settings, as on the command line of a run, to the checked configuration."""
@@ -76,12 +77,44 @@ def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int
 
     layout, root = made_root(config)
     options = layout_options(config)
-    name, folder = locate(layout, root, options)
+    if sheets is not None:
+        _refuse_unwritable(sheets)
+    try:
+        name, folder = locate(layout, root, options)
+    except UserError as error:
+        raise UserError(f"{error}{_hint(layout, root, options)}") from error
     print(f"{folder}: layout {name}")
     found = categories(name, folder, options)
     if not found and chosen is None:
         chosen = [config.category]  # whose error tells what was looked for
     return sum(_check_category(config, category, sheets) for category in chosen or found)
+
+
+def _refuse_unwritable(sheets: Path) -> None:
+    """Find out before an hour of looking that contact sheets cannot be written."""
+    try:
+        sheets.mkdir(parents=True, exist_ok=True)
+        with replacing(sheets / ".probe") as probe:
+            probe.touch()
+        (sheets / ".probe").unlink()
+    except OSError as error:
+        raise UserError(
+            f"contact sheets cannot be written to {sheets}: {error.strerror}; name another folder "
+            "with --sheets, or look at names only with --names"
+        ) from error
+
+
+def _hint(layout: str, root: Path, options: Options) -> str:
+    """The layout that is there in place of the one looked for, as far as it can be told."""
+    from cfa_lab.data.layouts import locate
+
+    if layout == "auto":
+        return ""
+    try:
+        found, _ = locate("auto", root, options)
+    except UserError:
+        return ""
+    return f"; it looks like the layout {found}: use dataset={found}, or dataset=auto"
 
 
 def _check_category(config: Config, category: str, sheets: Path | None) -> int:
@@ -114,10 +147,11 @@ def _check_category(config: Config, category: str, sheets: Path | None) -> int:
         geometry = geometry_of(config, depth or ONLY_BYTES)
         examined = examine(table, geometry, depth, workers=config.features.workers)
         findings = [*missing, *examined.findings]
-        sizes = [f"{h} x {w} ({n})" for (h, w), n in examined.sizes.most_common(MOST_SIZES)]
+        sizes = [f"{w} x {h} ({n})" for (h, w), n in examined.sizes.most_common(MOST_SIZES)]
         more = len(examined.sizes) - MOST_SIZES
         modes = ", ".join(f"{mode} {count}" for mode, count in examined.modes.most_common())
-        print(f"  sizes: {', '.join(sizes)}{f' and {more} more' if more > 0 else ''}; {modes}")
+        others = f" and {more} more" if more > 0 else ""
+        print(f"  sizes (width x height): {', '.join(sizes)}{others}; {modes}")
         draw_sheet(table, sheets / f"{category}.png", geometry.depth)
         print(f"  sheet: {sheets / f'{category}.png'}")
     for finding in findings:

@@ -1,7 +1,7 @@
 """Images that stand in a data set more than once."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cfa_lab.data.doubts import named
 from cfa_lab.data.samples import Sample
@@ -25,24 +25,31 @@ def duplicates(samples: Sequence[Sample], facts: dict[str, ImageFacts]) -> Itera
     if leaks:
         yield Finding(
             True,
-            f"{len(leaks)} images stand in training and in the test set: {_pairs(leaks)}; "
-            "delete them from one of the two",
+            f"{len(leaks)} images stand in training and in the test set: "
+            f"{_pairs(leaks, lambda s: s.split == 'test')}; delete them from one of the two",
         )
     if apart:
         yield Finding(
             True,
             f"{len(apart)} images stand in training and in validation, so thresholds are too low: "
-            f"{_pairs(apart)}; delete them from one of the two",
+            f"{_pairs(apart, lambda s: s.split)}; delete them from one of the two",
         )
     if torn:
         yield Finding(
             True,
-            f"{len(torn)} images are called normal and defect at once: {_pairs(torn)}; "
-            "delete the wrong ones",
+            f"{len(torn)} images are called normal and defect at once: "
+            f"{_pairs(torn, lambda s: s.label)}; delete the wrong ones",
         )
     if rest:
         yield Finding(False, f"{len(rest)} images are there twice in one split: {_pairs(rest)}")
 
 
-def _pairs(groups: Sequence[Sequence[Sample]]) -> str:
-    return named([" = ".join(sample.path for sample in group[:2]) for group in groups])
+def _pairs(
+    groups: Sequence[Sequence[Sample]], by: Callable[[Sample], object] = lambda sample: sample.path
+) -> str:
+    """Of each group the first image and the first that differs from it in what is wrong."""
+    pairs = []
+    for first, *others in groups:
+        other = next(sample for sample in others if by(sample) != by(first))
+        pairs.append(f"{first.path} = {other.path}")
+    return named(pairs)

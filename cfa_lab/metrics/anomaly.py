@@ -69,7 +69,7 @@ class AnomalyMetrics(Metric):
         defects: Sequence[Sequence[Defect]] | None = None,
         kinds: Sequence[int] | None = None,
     ) -> None:
-        """Add score maps and masks: (b, h, w), or lists of (h, w) of any sizes, tensors or arrays.
+        """Add score maps and masks: (b, h, w), (b, 1, h, w), or lists of (h, w), tensors or arrays.
 
         A mask is non-zero where the image is defect; None, for all or for one of a list, means that
         it is unknown and the image counts for image metrics only. `labels`: 1 for a defect image,

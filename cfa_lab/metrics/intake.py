@@ -79,7 +79,11 @@ def as_array(values: Array | Sequence[float]) -> np.ndarray:
 
 
 def checked_map(score_map: np.ndarray, *, name: str) -> np.ndarray:
-    """The (h, w) map as float32, or as float64 where float32 would round; refused unless finite."""
+    """The (h, w) map as float32, or as float64 where float32 would round; refused unless finite.
+
+    (1, h, w) is a map with a channel of its own, as networks give them.
+    """
+    score_map = without_channel(score_map)
     if score_map.ndim != 2 or score_map.size == 0:
         raise UserError(
             f"{name}: map of shape {score_map.shape} is not (height, width) with at least one "
@@ -100,8 +104,14 @@ def checked_map(score_map: np.ndarray, *, name: str) -> np.ndarray:
     return score_map
 
 
+def without_channel(values: np.ndarray) -> np.ndarray:
+    """(1, h, w) as (h, w), anything else as it is."""
+    return values[0] if values.ndim == 3 and len(values) == 1 else values
+
+
 def checked_mask(mask: np.ndarray, score_map: np.ndarray, *, name: str) -> np.ndarray:
-    """The mask, refused unless it has exactly its map's shape."""
+    """The mask (h, w) or (1, h, w), refused unless it has exactly its map's shape."""
+    mask = without_channel(mask)
     if mask.shape != score_map.shape:
         raise UserError(
             f"{name}: mask of shape {mask.shape} does not fit its map of shape {score_map.shape}; "
