@@ -13,6 +13,7 @@ from cfa_lab.doctor.facts import ImageFacts, MaskFacts, collect_facts
 from cfa_lab.doctor.finding import Finding
 from cfa_lab.doctor.image_findings import about_depth, about_images
 from cfa_lab.doctor.mask_findings import about_masks
+from cfa_lab.doctor.near import near_duplicates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ def examine(
         *(about_depth(facts, depth) if depth else ()),
         *about_images(table, facts, geometry),
         *duplicates(samples, facts),
+        *near_duplicates(samples, facts),
         *about_masks(table, facts, of_mask, geometry),
     ]
     return Examined(

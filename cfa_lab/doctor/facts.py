@@ -14,6 +14,7 @@ from cfa_lab.data.geometry import Size
 from cfa_lab.data.masks import load_mask_channels, mask_pages
 from cfa_lab.data.opening import as_rgb, full_pages
 from cfa_lab.data.twins import content_hash
+from cfa_lab.doctor.look import look
 from cfa_lab.errors import UserError
 
 CLASS_NUMBERS = 32
@@ -31,6 +32,8 @@ class ImageFacts:
     is_constant: bool = False
     content: str = ""
     """A hash of the values."""
+    look: np.ndarray | None = None
+    """Its perceptual hash; None for one of one colour."""
     deep: FileDepth | None = None
     """What an image of more than 8 bits says of its values, and their extent."""
 
@@ -65,11 +68,13 @@ def image_facts(path: Path) -> ImageFacts:
             mode, frames = file.mode, len(full_pages(file))
     except (UserError, OSError) as error:
         return ImageFacts(error=str(error))
+    is_constant = bool((values == values[:1, :1]).all())
     return ImageFacts(
         mode=mode,
         size=(values.shape[0], values.shape[1]),
         num_frames=frames,
-        is_constant=bool((values == values[:1, :1]).all()),
+        is_constant=is_constant,
+        look=None if is_constant else look(values),
         content=content_hash(values),
         deep=None if stored is None else file_depth(stored, values),
     )
