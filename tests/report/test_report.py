@@ -98,6 +98,10 @@ def test_tables_say_mean_sd_interval_and_mark_what_is_supported(output: Path):
     assert "| category | loss.K=1 | **loss.K=3** |" in markdown
     latex = (output / "tables.tex").read_text()
     assert r"\textbf{loss.K=3}" in latex
+    assert latex.count(r"\caption{") == latex.count(r"\label{tab:") == 8
+    assert r"\caption{image AUROC, percent: mean, sd over seeds" in latex
+    assert latex.count("percent: mean, sd over seeds") == 1, "told once"
+    assert r"\caption{AUPRO@0.3, numbers as in Table~\ref{tab:image-auroc}." in latex
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 8
     differences = pd.read_csv(output / "differences.csv")
     assert set(differences.verdict) == {"better"}

@@ -40,8 +40,8 @@ def statements(found: Comparison) -> str:
         "A",
         "B",
         "A - B",
-        "interval",
         "verdict",
+        "interval",
         "categories",
         "pairs",
         "n",
@@ -49,7 +49,7 @@ def statements(found: Comparison) -> str:
         "p (Holm)",
     )
     rows = [_difference_row(difference) for difference in found.differences]
-    numbers = {*range(2, 4), *range(5, len(names))}
+    numbers = {2, *range(4, len(names))}
     parts.append(sheet(head(names, numbers=numbers), rows, "differences"))
     return "".join(parts)
 
@@ -58,10 +58,10 @@ def _difference_row(difference: Difference) -> str:
     d = difference
     interval = "none" if math.isnan(d.low) else f"{100 * d.low:+.2f} to {100 * d.high:+.2f}"
     cells = (
-        f'<th scope="row">{escape(d.a)}</th><td>{escape(d.b)}</td>'
+        f'<th scope="row">{escape(d.a)}</th><td class="name">{escape(d.b)}</td>'
         f'<td class="number" data-value="{d.mean:.8f}">{100 * d.mean:+.2f}</td>'
-        f'<td class="number" data-value="{_sortable(d.low)}">{interval}</td>'
         f'<td class="{d.verdict}">{"A " * (d.verdict != "inconclusive")}{d.verdict}</td>'
+        f'<td class="number" data-value="{_sortable(d.low)}">{interval}</td>'
     )
     numbers = (d.num_categories, d.num_pairs, d.num_cases)
     cells += "".join(f'<td class="number" data-value="{n}">{n}</td>' for n in numbers)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cfa_lab.files import replacing, write_atomically
+from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Study
 from cfa_lab.report.comparisons import MACRO, Comparison, Table
 from cfa_lab.report.settings import value_of
@@ -98,7 +99,7 @@ def write_tables(
     if latex:
         places = [*study.categories, MACRO]
         texts["tables.tex"] = "\n".join(
-            _latex(found.metric, found.table, places, found.best) for found in comparisons
+            _latex(found, places, first=comparisons[0].metric) for found in comparisons
         )
     for name, text in texts.items():
         write_atomically(output / name, text)
@@ -140,20 +141,24 @@ def differences_frame(differences: Mapping[str, Sequence[Difference]]) -> pd.Dat
     return pd.DataFrame(rows, columns=["metric", *names, "verdict"])
 
 
-def _latex(
-    metric: str,
-    table: Table,
-    places: Sequence[str],
-    best: str | None,
-) -> str:
+def _latex(found: Comparison, places: Sequence[str], *, first: str) -> str:
+    """A table with a label; what its numbers are is told once, in the caption of the first."""
+    metric, table, best = found.metric, found.table, found.best
+
     def show(text: str) -> str:
         escaped = escape_latex(text).replace("±", r"$\pm$")
         return rf"\textbf{{{escaped}}}" if text == best else escaped
 
     names, *rows = grid(table, places, plus_minus="±", dash="--")
+    told = escape_latex(caption(metric).partition(",")[2])
+    if metric != first:
+        told = rf" numbers as in Table~\ref{{{_label(first)}}}"
+    told = f"{escape_latex(metric_name(metric))},{told}"
     lines = [
-        r"\begin{table}",
-        rf"\caption{{{escape_latex(caption(metric))}. {escape_latex(best_note(best))}}}",
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{told}. {escape_latex(best_note(best))}}}",
+        rf"\label{{{_label(metric)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
         r"\toprule",
         " & ".join(map(show, names)) + r" \\",
@@ -164,6 +169,10 @@ def _latex(
             lines.append(r"\midrule")
         lines.append(" & ".join(map(show, row)) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _label(metric: str) -> str:
+    return f"tab:{metric.rpartition('/')[2].replace('_', '-')}"
 
 
 def escape_latex(text: str) -> str:

@@ -61,6 +61,17 @@
     apply();
   }
 
+  // Tables that are wider than the page say so, below them.
+  const measure = () => {
+    for (const part of all(".scroll")) {
+      part.parentElement.classList.toggle("wider", part.scrollWidth > part.clientWidth + 1);
+    }
+  };
+  addEventListener("resize", measure);
+  for (const part of all("details")) part.addEventListener("toggle", measure);
+  for (const input of all('input[name="metric"]')) input.addEventListener("change", measure);
+  measure();
+
   // Lines of the parallel coordinates can be reached with Tab, where these are not too many.
   for (const chart of all(".coordinates")) {
     const lines = all(".parallel", chart);
