@@ -41,6 +41,8 @@ class Thresholds:
 
     image: float
     pixel: float
+    normal_scores: tuple[float, ...] = ()
+    """The held-out normal images' scores, which set the image threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,8 @@ class Evaluation:
     """What scored windows leave out: images without a visible defect, share of defect pixels."""
     metric_bytes: int
     """What the metrics kept of all scores, in memory and on disk."""
+    defect_areas: list[int | None] = field(default_factory=list)
+    """Defect pixels of each image's mask, scored or not; None where the mask is unknown."""
     looks: list[Look] = field(default_factory=list)
     """Peak and defects of each image."""
 
@@ -97,7 +101,8 @@ def set_thresholds(
         *(
             fit_threshold(values, rule, quantile=quantile, num_sd=num_sd)
             for values in (np.array(scores), np.concatenate(pixels))
-        )
+        ),
+        normal_scores=tuple(scores),
     )
 
 
@@ -122,12 +127,14 @@ def evaluate(
     collected = CollectedScores(aupro_limits, with_spro=reader is not None, spill_bytes=spill_bytes)
     images: list[ScoredImage] = []
     looks: list[Look] = []
+    areas: list[int | None] = []
     pixel_threshold = None if thresholds is None else thresholds.pixel
     outside = _Outside()
     for scored, window_map in score_images(detector, extractor, table, table.test, see=see):
         images.append(scored)
         sample = scored.sample
         mask = sample_mask(table, sample, scored.placement)
+        areas.append(None if mask is None else int(np.count_nonzero(mask)))
         seen = None
         if mask is not None:
             top, left, height, width = scored.placement.window
@@ -145,7 +152,7 @@ def evaluate(
         )
     with phase("metrics and intervals" if num_resamples else "metrics"):
         found = _summary(collected, images, outside, thresholds, num_resamples)
-    found = _with_looks(found, looks)
+    found = replace(_with_looks(found, looks), defect_areas=areas)
     if reader is not None and reader.why_not:
         found = _without_spro(found, reader.why_not)
     return _with_seg_f1(found, table) if "seg_f1" in table.measures else found

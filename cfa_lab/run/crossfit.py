@@ -52,7 +52,7 @@ def cross_fitted_thresholds(config: Config, prepared: Preparation) -> Thresholds
         fit_threshold(found, values.threshold, quantile=values.quantile, num_sd=values.num_sd)
         for found in (np.array(scores), np.concatenate(pixels))
     )
-    return Thresholds(image, pixel)
+    return Thresholds(image, pixel, normal_scores=tuple(scores))
 
 
 def folds_of(samples: tuple[Sample, ...], folds: int, *, seed: int) -> list[list[Sample]]:

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cfa_lab.config import Config
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.evaluation import diagnostics
@@ -160,6 +162,7 @@ def make_outcome(
 
 def _predictions(result: Evaluation) -> list[dict[str, Any]]:
     thresholds = result.thresholds
+    normal = np.array(thresholds.normal_scores if thresholds else ())
     return [
         {
             "path": image.sample.path,
@@ -167,8 +170,12 @@ def _predictions(result: Evaluation) -> list[dict[str, Any]]:
             "defect": image.sample.defect,
             "score": image.score,
             "decision": None if thresholds is None else int(image.score >= thresholds.image),
+            "normal_percentile": float(100 * (normal < image.score).mean())
+            if normal.size
+            else None,
+            "defect_area": area,
         }
-        for image in result.images
+        for image, area in zip(result.images, result.defect_areas, strict=True)
     ]
 
 

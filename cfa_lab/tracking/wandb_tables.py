@@ -17,7 +17,7 @@ _CLASS_NAMES = {0: "normal", 1: "defect"}
 
 def predictions_table(wandb: Any, predictions: Sequence[Mapping[str, object]]) -> Any:
     """A `wandb.Table` with one row per test image."""
-    rows = [[row[column] for column in PREDICTION_COLUMNS] for row in predictions]
+    rows = [[row.get(column) for column in PREDICTION_COLUMNS] for row in predictions]
     return wandb.Table(columns=list(PREDICTION_COLUMNS), data=rows)
 
 

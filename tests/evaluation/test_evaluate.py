@@ -88,6 +88,10 @@ def test_thresholds_come_from_held_out_images_and_decide_predictions(thresholded
     assert [row["decision"] for row in rows] == [
         str(int(float(row["score"]) >= threshold)) for row in rows
     ]
+    for row in rows:
+        lower = [score < float(row["score"]) for score in held_out]
+        assert float(row["normal_percentile"]) == pytest.approx(100 * np.mean(lower))
+        assert (int(row["defect_area"]) > 0) == (row["label"] == "1")
     misses = [r for r in rows if r["label"] == "1" and r["decision"] == "0"]
     assert found["metrics"]["threshold/image_miss_rate"] == pytest.approx(len(misses) / 3)
 
