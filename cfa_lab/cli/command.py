@@ -3,17 +3,15 @@
 import gc
 import importlib
 import os
-import signal
 import sys
 from importlib.metadata import version
-from typing import NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from cfa_lab.cli import task
+from cfa_lab.cli import interrupts, task
 from cfa_lab.cli.arguments import (
     MULTIRUN_FLAGS,
     as_listing,
@@ -62,7 +60,7 @@ Example: python -m cfa_lab plan category=all seed=0,1,2"""
 
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 1."""
-    signal.signal(signal.SIGTERM, _interrupt)  # batch systems end jobs so: same end as Ctrl-C
+    interrupts.listen()
     try:
         _dispatch(sys.argv[1:])
         sys.stdout.flush()
@@ -90,10 +88,6 @@ def versions() -> str:
     commit = git_commit()
     own = f"cfa_lab {version('cfa-lab')}{f' (commit {commit})' if commit else ''}"
     return f"{own}, torch {version('torch')}, Hydra {hydra.__version__}"
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cfa_lab.cli.importing import importing
+from cfa_lab.cli.interrupts import was_asked
 from cfa_lab.cli.messages import describe, is_disk_full
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config
@@ -34,13 +35,20 @@ def job(cfg: DictConfig) -> Any:
     global failure
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return _one_of_many(cfg, folder)
+        return _unless_stopped(_one_of_many(cfg, folder))
     try:
-        return _single(cfg, folder)
+        return _unless_stopped(_single(cfg, folder))
     except (Exception, KeyboardInterrupt) as error:
         remove_if_empty(folder)
         failure = (error, folder)
         return None
+
+
+def _unless_stopped(outcome: Any) -> Any:
+    """End here if a stop was asked for and a library swallowed it: the next job does not begin."""
+    if was_asked():
+        raise KeyboardInterrupt
+    return outcome
 
 
 def _single(cfg: DictConfig, folder: Path) -> float | None:

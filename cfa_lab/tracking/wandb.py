@@ -6,7 +6,9 @@ the view stops the run or keeps it waiting without bound.
 
 import logging
 import re
+import shlex
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,11 +21,16 @@ from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.tracking.base import Outcome, Tracker
 from cfa_lab.tracking.wandb_session import (
+    clear_temporary,
+    give_up,
     import_wandb,
     keep_files_below,
+    mark_sent,
     one_line,
     open_run,
+    refused,
     shut_down,
+    within,
 )
 from cfa_lab.tracking.wandb_tables import curve_chart, panels_table, predictions_table
 from cfa_lab.vocabulary import TRACKER_MODES, one_of
@@ -45,8 +52,8 @@ class WandbTracker(Tracker):
     `init_timeout` seconds, and offline otherwise; a mode set by `WANDB_MODE` or `wandb offline` is
     respected. It never prompts. `images=False` keeps every picture off W&B and `model=False` the
     fitted detector, which is otherwise an artifact that refers to the run folder's files.
-    `resume_id` continues the run of that id. On leaving, an upload gets at most `finish_timeout`
-    seconds; `wandb sync` can send the rest later.
+    `resume_id` continues the run of that id. Results, upload and leaving get at most
+    `finish_timeout` seconds together; `python -m cfa_lab sync` sends the rest later.
 
     All files go below `folder/wandb`, unless `WANDB_DATA_DIR` or `WANDB_CACHE_DIR` say otherwise.
     Raises `UserError` where wandb is missing or refuses an argument, and in mode "online" where
@@ -69,7 +76,7 @@ class WandbTracker(Tracker):
         model: bool,
         resume_id: str | None,
         init_timeout: float = 10.0,
-        finish_timeout: float = 120.0,
+        finish_timeout: float = 10.0,
     ) -> None:
         one_of("tracker.mode", mode, TRACKER_MODES)
         if set(project) & set(_FORBIDDEN_IN_PROJECT):
@@ -100,6 +107,7 @@ class WandbTracker(Tracker):
         self._wandb = import_wandb()
         self._run: wandb.Run | None = None
         self._listens = True
+        self._deadline: float | None = None
 
     @property
     def run_id(self) -> str | None:
@@ -109,7 +117,8 @@ class WandbTracker(Tracker):
     def __enter__(self) -> "WandbTracker":
         with ExitStack() as stack:
             stack.enter_context(keep_files_below(self.folder / names.WANDB))
-            stack.callback(shut_down, self._wandb)
+            stack.callback(clear_temporary, self._wandb)
+            stack.callback(lambda: shut_down(self._wandb, seconds=max(1.0, self._seconds_left())))
             self._run = open_run(
                 self._wandb, self._arguments, folder=self.folder, run_id=self._id, **self._how
             )
@@ -124,18 +133,30 @@ class WandbTracker(Tracker):
         traceback: TracebackType | None,
     ) -> None:
         assert self._run
+        run = self._run
         with self._stack:
+            in_time = False
             try:
-                self._run.finish(exit_code=0 if kind is None else 1)
-                if not self._run.offline:  # what was uploaded needs no second copy on disk
-                    shutil.rmtree(self.folder / names.WANDB / "artifacts", ignore_errors=True)
+                if self._seconds_left() > 0:
+                    in_time = self._in_time(partial(run.finish, exit_code=int(kind is not None)))
             except TimeoutError:
-                log.warning(
-                    "W&B has not taken everything within %g s; `wandb sync %s` sends the rest",
-                    *(self.finish_timeout, Path(self._run.dir).parent),
-                )
+                pass
             except Exception as reason:
                 log.warning("W&B could not close the run: %s", one_line(reason))
+            if not in_time:
+                give_up(self._wandb, run)
+            if run.offline:
+                return
+            said = refused(run)
+            if self._listens and in_time and said is None:
+                mark_sent(run)
+                # what was uploaded needs no second copy on disk
+                shutil.rmtree(self.folder / names.WANDB / "artifacts", ignore_errors=True)
+            else:
+                log.warning(
+                    "W&B has not taken everything%s; `python -m cfa_lab sync %s` sends the rest",
+                    *(f" ({said})" if said else "", shlex.quote(str(self.folder))),
+                )
 
     def log_step(self, row: Mapping[str, float]) -> None:
         assert self._run
@@ -146,7 +167,20 @@ class WandbTracker(Tracker):
         self._tell(self._run.log, {"epoch": epoch, **_defined(metrics)})
 
     def finish(self, outcome: Outcome) -> None:
-        self._tell(self._report, outcome)
+        def report() -> None:
+            if not self._in_time(partial(self._report, outcome)):
+                raise TimeoutError(f"it has not answered within {self.finish_timeout:g} s")
+
+        self._tell(report)
+
+    def _seconds_left(self) -> float:
+        """What is left of the time that the end of a run may take; it begins at the first call."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self.finish_timeout
+        return self._deadline - time.monotonic()
+
+    def _in_time(self, action: Callable[[], object]) -> bool:
+        return within(self._seconds_left(), action)
 
     def _tell(self, action: Callable[..., object], *arguments: object) -> None:
         """Do it, unless W&B was lost; whatever loses it is logged once and the run goes on."""

@@ -2,12 +2,15 @@
 
 import json
 import re
+import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
+from socket import SO_LINGER, SOL_SOCKET
 from threading import Lock, Thread, Timer
 from typing import Any
 
@@ -16,6 +19,7 @@ import yaml
 API_KEY = "0123456789" * 4
 _MAX_REQUESTS = 5000
 _MAX_SECONDS = 300.0
+_MAX_HANG = 60.0
 
 
 @dataclass
@@ -66,6 +70,8 @@ class FakeWandb(ThreadingHTTPServer):
         self.stored: dict[str, bytes] = {}  # files of artifacts, by name
         self.operations: Counter[str] = Counter()
         self.lock = Lock()
+        self.fault = ""
+        """How it fails from now on: a status such as `500`, `hang`, `close`, `reset` or `junk`."""
 
     def run(self, run_id: str) -> ArrivedRun:
         return self.runs.setdefault(run_id, ArrivedRun())
@@ -215,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.fault:
+            return self._fail(self.server.fault)
         with self.server.lock:
             self.server.operations["requests"] += 1
             if self.server.operations["requests"] > _MAX_REQUESTS:
@@ -227,6 +235,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     do_GET = do_PUT = do_POST
+
+    def _fail(self, fault: str) -> None:
+        self.close_connection = True
+        if fault == "hang":
+            time.sleep(_MAX_HANG)
+        elif fault == "reset":  # without the usual farewell
+            self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        elif fault == "junk":
+            self.wfile.write(b"\x00\xffno answer at all\r\n\r\n")
+        elif fault.isdecimal():
+            self.send_error(int(fault))
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.fake_wandb import API_KEY, fake_wandb
+from helpers.fake_wandb import API_KEY, FakeWandb
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cfa_lab.errors import UserError
 from cfa_lab.tracking import Curve, WandbTracker, latest_run_id
 from cfa_lab.tracking.wandb import legal_name
+from cfa_lab.tracking.wandb_session import UNSENT
 from cfa_lab.tracking.wandb_tables import points_along
 
 pytestmark = pytest.mark.usefixtures("pristine_wandb")
@@ -277,19 +278,37 @@ def broken_pipe(*_: object, **__: object) -> None:
     raise BrokenPipeError("helper is gone")
 
 
-@pytest.mark.slow  # wandb insists for about 20 seconds
-def test_a_server_that_goes_away_during_the_run_is_left_behind(
-    tmp_path, outcome, monkeypatch, caplog
+@pytest.mark.parametrize("fault", ["500", "401", "junk", "hang"])
+def test_a_server_that_fails_after_opening_costs_the_agreed_time_and_is_told_of(
+    tmp_path, outcome, server: FakeWandb, caplog, fault: str
 ):
-    monkeypatch.setenv("WANDB_API_KEY", API_KEY)
-    with fake_wandb() as server:
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        run = tracker(tmp_path, finish_timeout=1.0).__enter__()
-        log_steps(run, 2)
+    """wandb itself insists for minutes, or says nothing."""
+    start = time.monotonic()
+    run = tracker(tmp_path, finish_timeout=3.0).__enter__()
+    opened = time.monotonic() - start
+    (part,) = tmp_path.glob("wandb/run-*/")
+    assert (part / UNSENT).is_file(), "a killed run has to be sent again"
+    log_steps(run, 2)
+    server.fault = fault
     run.finish(outcome)
     run.__exit__(None, None, None)
-    lost, unsent = our_messages(caplog)
-    assert "was lost" in lost and "wandb sync" in unsent
+    assert time.monotonic() - start - opened < 40, "wandb by itself takes 140"
+    last = our_messages(caplog)[-1]
+    assert "W&B has not taken everything" in last
+    assert f"python -m cfa_lab sync {tmp_path}` sends the rest" in last
+    assert (part / UNSENT).is_file()
+
+
+def test_many_runs_in_one_process_leave_nothing_in_the_temporary_folder(
+    tmp_path, outcome, monkeypatch
+):
+    import wandb
+
+    for number in range(2):
+        with tracker(tmp_path / str(number)) as run:
+            run.finish(outcome)
+        places = (wandb.sdk.data_types._private.MEDIA_TMP, wandb.Artifact._TMP_DIR)
+        assert [list(Path(place.name).iterdir()) for place in places] == [[], []]
 
 
 @pytest.mark.parametrize(
