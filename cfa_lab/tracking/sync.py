@@ -2,19 +2,35 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.files import user_path
 from cfa_lab.records import names
-from cfa_lab.tracking.wandb_session import import_wandb, require_connection, shut_down
+from cfa_lab.records.predictions import read_predictions
+from cfa_lab.records.record import record_of
+from cfa_lab.tracking.base import Outcome
+from cfa_lab.tracking.log_file import write_log
+from cfa_lab.tracking.merged import NothingToSend, merged
+from cfa_lab.tracking.wandb import WandbTracker
+from cfa_lab.tracking.wandb_session import UNSENT, import_wandb, require_connection, shut_down
 
+_ALONE = Lock()
+"""wandb knows one run at a time in a process."""
+
+SCRATCH = ".sync-"
+"""Begins the names of folders that an upload makes and removes."""
 FOLDERS = ("outputs", "multirun")
 AT_A_TIME = 4
 SECONDS_A_RUN = 300.0
@@ -72,11 +88,20 @@ def _existing(folders: Sequence[Path]) -> list[Path]:
 
 
 def offline_runs(folders: Sequence[Path]) -> list[Path]:
-    """Folders of W&B's offline runs below `folders`, each once, in order of their paths."""
+    """Folders of W&B's offline runs below `folders`, each once, in order of their paths.
+
+    Online ones are among them whose server did not take everything.
+    """
     logs = {log.resolve() for folder in folders for log in folder.rglob("offline-run-*/*.wandb")}
+    logs |= {
+        log.resolve()
+        for folder in folders
+        for mark in folder.rglob(f"run-*/{UNSENT}")
+        for log in mark.parent.glob("*.wandb")
+    }
     if any(folder.name.startswith("offline-run-") for folder in folders):
         logs |= {log.resolve() for folder in folders for log in folder.glob("*.wandb")}
-    return sorted({log.parent for log in logs})
+    return sorted({log.parent for log in logs if not log.parent.parent.name.startswith(SCRATCH)})
 
 
 def is_synced(folder: Path) -> bool:
@@ -92,7 +117,7 @@ def is_going_on(folder: Path) -> bool:
     """
     if (folder.parent.parent / names.RECORD).is_file():
         return False
-    written = max(log.stat().st_mtime for log in folder.parent.glob("offline-run-*/*.wandb"))
+    written = max(log.stat().st_mtime for log in folder.parent.glob("*run-*/*.wandb"))
     return time.time() - written < QUIET_SECONDS
 
 
@@ -108,15 +133,104 @@ def _check_connection() -> None:
 def upload(folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
     """Upload offline runs, some at a time; yields each with None, or why it failed in one line.
 
-    The parts of a run that was resumed have one id and go together, in the order they were made.
+    The parts of a run that was resumed have one id and go as one log, in the order they were made.
     """
-    parts: dict[str, list[Path]] = defaultdict(list)
+    parts: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for folder in folders:
-        parts[folder.name.rpartition("-")[2]].append(folder)
+        log = next(folder.glob("*.wandb"))
+        parts[folder.parent, log.stem].append(folder)
+    for together in parts.values():
+        together.sort(key=lambda part: part.name.removeprefix("offline-"))
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for together, said in zip(parts.values(), pool.map(_sync, parts.values()), strict=True):
+        for together, reason in zip(parts.values(), pool.map(_send, parts.values()), strict=True):
             for folder in together:
-                yield folder, None if is_synced(folder) else _reason(said)
+                yield folder, reason
+
+
+def _send(parts: Sequence[Path]) -> str | None:
+    """Upload one run; None where all of it arrived, else why not."""
+    folder = parts[0].parent.parent
+    logs = [log for part in parts for log in part.glob("*.wandb")]
+    with _scratch(folder / names.WANDB) as scratch:
+        try:
+            records, gone = merged(folder, logs)
+            if not _has_results(records) and (
+                made := _log_results(folder, scratch, records[1].run)
+            ):
+                parts = [*parts, made.parent]
+                records, gone = merged(folder, [*logs, made])
+        except NothingToSend:
+            return "its log is damaged, and its folder has no record to make it from"
+        place = scratch / f"offline-run-{parts[0].name.partition('run-')[2]}"
+        for part in parts:
+            if (part / "files").is_dir():
+                shutil.copytree(part / "files", place / "files", dirs_exist_ok=True)
+        place.mkdir(exist_ok=True)
+        write_log(place / logs[-1].name, records)
+        said = _sync([place])
+        if not is_synced(place) or _errors(said):
+            return _reason(said)
+    if gone:
+        return f"uploaded all but {', '.join(gone)}, whose files are gone"
+    for log in logs:
+        log.with_name(f"{log.name}.synced").touch()
+        (log.parent / UNSENT).unlink(missing_ok=True)
+    return None
+
+
+def _has_results(records: Sequence[Any]) -> bool:
+    """Whether a log was written to its end: the predictions are told with the results."""
+    return any(one.artifact.name.endswith("-predictions") for one in records)
+
+
+def _log_results(folder: Path, scratch: Path, run: Any) -> Path | None:
+    """A log in `scratch` of the results of a complete run, for one that lacks them.
+
+    The folder has numbers, predictions and model; pictures of single images and curves it has not.
+    """
+    record = record_of(folder)
+    if record.get("status") != "complete" or not (folder / names.PREDICTIONS).is_file():
+        return None
+    model = [folder / names.MODEL, folder / names.MODEL_DESCRIPTION]
+    told = Outcome(
+        metrics={**record.get("metrics", {}), **record.get("oracle", {})},
+        predictions=read_predictions(folder),
+        panels=[],
+        curves={},
+        timing=record.get("timing", {}),
+        model=[path for path in model if path.is_file()],
+    )
+    with _ALONE:
+        tracker = WandbTracker(
+            scratch,
+            config={},
+            project=run.project,
+            entity=run.entity or None,
+            group=run.run_group or None,
+            job_type=run.job_type,
+            name=run.display_name,
+            tags=list(run.tags),
+            mode="offline",
+            images=False,
+            model=bool(record["config"]["tracker"]["model"]),
+            resume_id=run.run_id,
+        )
+        with tracker:
+            tracker.finish(told)
+    return next(scratch.glob(f"{names.WANDB}/offline-run-*/*.wandb"), None)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Generator[Path]:
+    """A folder for what is uploaded, beside the logs, or elsewhere where these are only read."""
+    try:
+        made = tempfile.mkdtemp(prefix=SCRATCH, dir=folder)
+    except OSError:
+        made = tempfile.mkdtemp(prefix=SCRATCH)
+    try:
+        yield Path(made)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _sync(folders: Sequence[Path]) -> str:
@@ -140,7 +254,16 @@ def _sync(folders: Sequence[Path]) -> str:
 
 def _reason(said: str) -> str:
     """The first error among `wandb sync`'s lines, else the last line."""
+    return [*_errors(said), *_lines(said)[-1:], "wandb sync said nothing"][0]
+
+
+def _errors(said: str) -> list[str]:
+    """What went wrong, by `wandb sync`'s own words; it may call a run synced all the same."""
+    return [
+        line[6:].strip() for line in _lines(said) if line.lower().startswith(("error ", "error:"))
+    ]
+
+
+def _lines(said: str) -> list[str]:
     lines = [line.removeprefix("wandb: ").strip() for line in said.splitlines()]
-    lines = [line for line in lines if line]
-    errors = [line[6:].strip() for line in lines if line.lower().startswith(("error ", "error:"))]
-    return [*errors, *lines[-1:], "wandb sync said nothing"][0]
+    return [line for line in lines if line]

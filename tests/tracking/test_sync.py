@@ -3,12 +3,16 @@ import os
 import shutil
 import socket
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from helpers.fake_wandb import API_KEY, FakeWandb
+from helpers.tiny import TINY_RUN, compose
 
 from cfa_lab.errors import UserError
+from cfa_lab.records.history import HISTORY_COLUMNS, write_history
+from cfa_lab.records.predictions import write_predictions
 from cfa_lab.tracking import WandbTracker, sync
 
 pytestmark = pytest.mark.usefixtures("pristine_wandb")
@@ -74,7 +78,7 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_arrive(
         sync.main(["outputs"])
     _, fine, damaged = capsys.readouterr().out.splitlines()
     assert "outputs/fine" in fine and fine.endswith(": uploaded")
-    assert "outputs/torn" in damaged and "bad header" in damaged
+    assert "outputs/torn" in damaged and "its log is damaged" in damaged
     assert len(server.runs) == 1
 
 
@@ -124,3 +128,117 @@ def test_mistakes_are_one_line(offline_run: Path, tmp_path: Path, monkeypatch):
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(UserError, match="W&B cannot be reached"):
             sync.main([run])
+
+
+def results(server: FakeWandb) -> list[tuple[int, int, float]]:
+    """Line, step and loss of the one run that arrived."""
+    (run,) = server.runs.values()
+    return [
+        (line, row["step"], row["train/loss"])
+        for line, row in sorted(run.history.items())
+        if "train/loss" in row
+    ]
+
+
+def write_folder(folder: Path, outcome, *, steps: int, **values) -> WandbTracker:
+    """A run folder with its history and model; returns the tracker that makes W&B's part."""
+    folder.mkdir(exist_ok=True)
+    rows = [
+        dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": i // 2, "step": i} for i in range(steps)
+    ]
+    write_history(folder, rows)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    arguments = {
+        "config": {"folder": str(folder.absolute())},
+        **{"project": "cfa-lab", "entity": None, "group": None, "job_type": "train"},
+        **{"name": "run", "tags": [], "mode": "offline", "images": True, "model": True},
+        "resume_id": None,
+    }
+    return WandbTracker(folder, **arguments | values)
+
+
+def test_a_folder_that_was_moved_arrives_with_its_model_and_tables(
+    server: FakeWandb, outcome, tmp_path: Path, capsys
+):
+    made = tmp_path / "made"
+    with write_folder(made, outcome, steps=2) as run:
+        run.finish(replace(outcome, model=[made / "model.safetensors"]))
+    (made / "metrics.json").write_text("{}")
+    moved = tmp_path / "outputs" / "moved"
+    moved.parent.mkdir()
+    made.rename(moved)
+    sync.main([])
+    assert ": uploaded" in capsys.readouterr().out
+    assert server.stored["model.safetensors"] == b"weights"
+    (arrived,) = server.runs.values()
+    assert {"run", "predictions", "panels"} <= {name.split("-")[-1] for name in arrived.artifacts}
+    assert len(results(server)) == 2, "history.csv has what nobody logged"
+    assert arrived.summary["test/image_auroc"] == 0.75
+    assert not list(moved.glob("wandb/.sync-*"))
+
+
+def test_what_is_gone_is_named_and_the_run_not_marked(
+    server: FakeWandb, outcome, tmp_path: Path, capsys
+):
+    folder = tmp_path / "outputs" / "0"
+    folder.parent.mkdir()
+    with write_folder(folder, outcome, steps=1) as run:
+        run.finish(replace(outcome, model=[folder / "model.safetensors"]))
+    (folder / "model.safetensors").unlink()
+    (folder / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match="1 of 1 runs"):
+        sync.main([])
+    assert "uploaded all but run, whose files are gone" in capsys.readouterr().out
+    assert not sync.is_synced(log_of(folder).parent)
+    assert len(results(server)) == 1
+
+
+@pytest.mark.parametrize("kept", [7, 1000, 2500])
+def test_torn_parts_of_a_resumed_run_arrive_as_one_whole_run(
+    server: FakeWandb, outcome, tmp_path: Path, kept: int
+):
+    folder = tmp_path / "outputs" / "0"
+    folder.parent.mkdir()
+    run_id = "0123456789abcdef"
+    with write_folder(folder, outcome, steps=0, resume_id=run_id) as run:
+        for step in range(4):
+            run.log_step({"epoch": step // 2, "step": step, "train/loss": 0.5})
+    first = log_of(folder)
+    first.write_bytes(first.read_bytes()[:kept])
+    first.parent.rename(first.parent.with_name(f"offline-run-20260101_000000-{run_id}"))
+    with write_folder(folder, outcome, steps=6, resume_id=run_id) as run:
+        for step in range(2, 6):
+            run.log_step({"epoch": step // 2, "step": step, "train/loss": 0.5})
+        run.log_evaluation(2, {"test/image_auroc": 0.5})
+    (folder / "metrics.json").write_text(json.dumps({"status": "complete", "metrics": {"a": 1.0}}))
+    sync.main([])
+    assert results(server) == [(step, step, 0.5) for step in range(6)]
+    assert server.runs[run_id].exit_code == 0
+    assert server.runs[run_id].summary["a"] == 1.0
+    assert all(sync.is_synced(part) for part in folder.glob("wandb/offline-run-*"))
+
+
+def test_an_online_run_that_was_cut_off_is_sent_from_its_folder(
+    server: FakeWandb, outcome, tmp_path: Path, capsys
+):
+    folder = tmp_path / "outputs" / "0"
+    folder.parent.mkdir()
+    run = write_folder(folder, outcome, steps=5, mode="online", finish_timeout=2.0)
+    run.__enter__()
+    run.log_step({"epoch": 0, "step": 0, "train/loss": 0.5})
+    server.fault = "hang"
+    run.finish(outcome)
+    run.__exit__(None, None, None)
+    write_predictions(folder, outcome.predictions)
+    settings = asdict(compose(*TINY_RUN, "tracker=wandb"))
+    record = {"status": "complete", "config": settings, "metrics": {"test/image_auroc": 0.75}}
+    (folder / "metrics.json").write_text(json.dumps(record))
+    server.fault = ""
+    sync.main([])
+    assert ": uploaded" in capsys.readouterr().out
+    assert results(server) == [(step, step, 0.5) for step in range(5)]
+    (arrived,) = server.runs.values()
+    assert {"s0", "predictions"} <= {name.split("-")[-1] for name in arrived.artifacts}
+    assert server.stored["model.safetensors"] == b"weights"
+    sync.main([])
+    assert "0 offline runs" in capsys.readouterr().out
