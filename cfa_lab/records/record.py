@@ -64,7 +64,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # neither JSON nor even text
+    except (ValueError, RecursionError) as error:  # neither JSON nor even text
         raise UserError(f"{path} is damaged ({error}); delete it or run again") from error
     if not isinstance(record, dict):
         raise UserError(f"{path} is no record of a run; delete it or run again")

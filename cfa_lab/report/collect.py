@@ -1,7 +1,6 @@
 """Run folders as a study: all of them found, sorted by what became of them, each counted once."""
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.folders import run_folders
 from cfa_lab.records.record import INTERRUPTED, SCHEMA, read_record
+from cfa_lab.records.shape import what_is_wrong
 from cfa_lab.report.settings import (
     flatten,
     label,
@@ -181,20 +181,9 @@ def _problem(folder: Path, record: dict[str, Any] | None) -> LeftOut | None:
         return LeftOut(folder, "unfinished", "interrupted")
     if record.get("status") != "complete":
         return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))
-    config, metrics = record.get("config"), record.get("metrics")
-    if not (
-        isinstance(config, dict)
-        and isinstance(config.get("category"), str)
-        and isinstance(config.get("seed"), int)
-        and isinstance(metrics, dict)
-        and all(value is None or _is_number(value) for value in metrics.values())
-    ):
-        return LeftOut(folder, "unreadable", f"{names.RECORD} lacks category, seed or metrics")
+    if (wrong := what_is_wrong(record)) is not None:
+        return LeftOut(folder, "unreadable", f"{names.RECORD}: {wrong}")
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _once(runs: Sequence[RecordedRun]) -> tuple[list[RecordedRun], list[LeftOut]]:

@@ -6,6 +6,7 @@ wandb 0.31 reads such files in its helper only, which stops at the first torn re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 def read_log(path: Path) -> Iterator[Any]:
     """The records of a log, up to the first that is torn; none where it is no log of wandb."""
-    from wandb.proto import wandb_internal_pb2
-
     content = path.read_bytes()
     if content[: len(IDENTITY)] != IDENTITY:
         return
     for data in _chunks(content):
-        record = wandb_internal_pb2.Record()
+        record = messages().Record()
         try:
             record.ParseFromString(data)
         except Exception:  # a record of another version, whose sense nobody knows here
             return
         yield record
+
+
+def messages() -> Any:
+    """wandb's kinds of records; their classes are made as the module is imported."""
+    return import_module("wandb.proto.wandb_internal_pb2")
 
 
 def write_log(path: Path, records: Iterable[Any]) -> None:

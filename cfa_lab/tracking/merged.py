@@ -12,7 +12,7 @@ from typing import Any
 from cfa_lab.records.history import Row, read_history
 from cfa_lab.records.record import record_of
 from cfa_lab.tracking.columns import comparable
-from cfa_lab.tracking.log_file import read_log
+from cfa_lab.tracking.log_file import messages, read_log
 
 ONCE = ("header", "run", "exit")
 """Kinds of records of which a log has one."""
@@ -27,8 +27,7 @@ def merged(folder: Path, logs: Sequence[Path]) -> tuple[list[Any], list[str]]:
 
     `logs` are its parts, the oldest first. Raises NothingToSend.
     """
-    from wandb.proto import wandb_internal_pb2 as internal
-
+    internal = messages()
     found: dict[str, Any] = {}
     rows: list[Any] = []
     artifacts: dict[str, Any] = {}

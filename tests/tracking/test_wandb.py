@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -302,8 +303,7 @@ def test_a_server_that_fails_after_opening_costs_the_agreed_time_and_is_told_of(
 def test_many_runs_in_one_process_leave_nothing_in_the_temporary_folder(
     tmp_path, outcome, monkeypatch
 ):
-    import wandb
-
+    wandb: Any = import_module("wandb")
     for number in range(2):
         with tracker(tmp_path / str(number)) as run:
             run.finish(outcome)

@@ -1,6 +1,7 @@
 """A study's numbers in Markdown: `tables.md`, for people and for repositories."""
 
 import math
+import re
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,10 @@ CONTEXT = (
     *("dataset.limit_train", "image.resize"),
 )
 """Keys that one wants to know even where all runs share the value."""
+
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+"""What begins HTML, which Markdown passes on; names come from wherever a run folder came from."""
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -196,6 +201,11 @@ def _cell(summary: Summary | None, *, plus_minus: str, dash: str) -> str:
     return text
 
 
+def without_html(text: str) -> str:
+    """The text with whatever would begin HTML shown instead."""
+    return _TAG.sub("&lt;", text)
+
+
 def _line(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
+    escaped = (without_html(cell.replace("|", "\\|")) for cell in cells)
     return f"| {' | '.join(escaped)} |"

@@ -27,7 +27,11 @@ from cfa_lab.report.tables.markdown import (
     grid,
     head,
     metric_table,
+    without_html,
 )
+
+FORMULAS = tuple("=+-@\t\r")
+"""What begins a formula."""
 
 
 def results_frame(study: Study) -> pd.DataFrame:
@@ -59,12 +63,22 @@ def write_results(study: Study, output: Path) -> list[Path]:
     frame = results_frame(study)
     files = [output / "results.csv"]
     with replacing(files[0]) as partial:
-        frame.to_csv(partial, index=False)
+        inert(frame).to_csv(partial, index=False)
     if has_pyarrow():
         files.append(output / "results.parquet")
         with replacing(files[1]) as partial:
             frame.to_parquet(partial, index=False, engine="pyarrow")
     return files
+
+
+def inert(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table without texts that a spreadsheet would take for formulas: they get a quote."""
+
+    def quote(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value[:1] in FORMULAS else value
+
+    texts = [n for n in frame.columns if not pd.api.types.is_numeric_dtype(frame[n])]
+    return frame.assign(**{name: frame[name].map(quote) for name in texts})
 
 
 def has_pyarrow() -> bool:
@@ -94,8 +108,8 @@ def write_tables(
     }
     for name, frame in frames.items():
         with replacing(output / name) as partial:
-            frame.to_csv(partial, index=False)
-    texts = {"tables.md": markdown(study, comparisons)}
+            inert(frame).to_csv(partial, index=False)
+    texts = {"tables.md": without_html(markdown(study, comparisons))}
     if latex:
         places = [*study.categories, MACRO]
         texts["tables.tex"] = "\n".join(

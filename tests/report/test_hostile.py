@@ -1,0 +1,82 @@
+"""A damaged or foreign folder is listed with its reason, and the rest is reported."""
+
+import copy
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.synthetic import write_run
+
+from cfa_lab.report.command import main
+
+ODD: tuple[Any, ...] = (
+    *(None, True, 7, -1, 1e308, 10**400, float("nan"), float("inf")),
+    *("", "x", "<b>&", "=1+1", "\ud800", "\x00", [], [1, 2], ["a", None], {}, {"a": {"b": []}}),
+)
+
+
+def damaged(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The record without each of its parts, and with something odd in its place."""
+    for part in record:
+        yield {name: value for name, value in record.items() if name != part}
+        for odd in ODD:
+            yield record | {part: odd}
+        if not isinstance(record[part], dict):
+            continue
+        for name in [*record[part], "other"]:
+            for odd in ODD:
+                changed = copy.deepcopy(record)
+                changed[part][name] = odd
+                yield changed
+
+
+def test_no_record_ends_the_report_of_the_others(tmp_path: Path, capsys):
+    runs = tmp_path / "runs"
+    for seed in range(2):
+        write_run(runs / f"good{seed}", seed=seed)
+    record = json.loads((runs / "good0" / "metrics.json").read_text())
+    for number, changed in enumerate(damaged(record)):
+        folder = runs / f"odd{number:04}"
+        folder.mkdir()
+        changed = changed | (
+            {"run_key": f"k{number}"} if changed.get("run_key") == record.get("run_key") else {}
+        )
+        (folder / "metrics.json").write_text(json.dumps(changed))
+    (runs / "deep").mkdir()
+    (runs / "deep" / "metrics.json").write_text('{"a":' * 100_000)
+    assert number > 300
+    main([str(runs), "--output", str(tmp_path / "report")])
+    said = capsys.readouterr().out
+    assert "unreadable, named in the report" in said
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"{}", b"a,b\n1\n", b"\x00" * 50])
+@pytest.mark.parametrize(
+    "name", ["history.csv", "evaluations.csv", "predictions.csv", "diagnostics.json"]
+)
+def test_no_other_file_of_a_run_ends_the_report(tmp_path: Path, name: str, content: bytes):
+    for seed in range(2):
+        write_run(tmp_path / "runs" / str(seed), seed=seed)
+    (tmp_path / "runs" / "0" / name).write_bytes(content)
+    main([str(tmp_path / "runs"), "--output", str(tmp_path / "report")])
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_names_are_no_formulas_and_no_html(tmp_path: Path):
+    hostile = {"category": '=HYPERLINK("x")', "config": {"preset": "<script>alert(1)</script>"}}
+    write_run(tmp_path / "runs" / "0", **hostile)
+    write_run(tmp_path / "runs" / "1", category="<b>+1</b>", seed=0)
+    main([str(tmp_path / "runs"), "--output", str(tmp_path / "report")])
+    report = tmp_path / "report"
+    for name in ("results.csv", "summary.csv", "differences.csv"):
+        with (report / name).open(newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "@", "+"))], name
+    assert "'=HYPERLINK" in (report / "results.csv").read_text()
+    for name in ("tables.md", "report.html"):
+        text = (report / name).read_text()
+        assert "<script>alert" not in text and "<b>+1" not in text, name
