@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks run lint types test test-all test-oldest test-pythons test-hydras build sync clean
+.PHONY: help install hooks run lint types test test-all test-faults test-oldest test-pythons test-hydras build sync clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: lint types ## Style, types and the fast tests
 
 test-all: lint types ## Every test, the slow ones too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
+
+test-faults: $(READY) ## Kill 140 runs and stop 30, start each again, and compare: about 15 minutes on two free cores
+	$(BIN)/python tests/faults/inject.py --kills 100 --signals 30 --multirun 40
 
 test-oldest: $(READY) ## The fast tests with the oldest dependencies that pyproject.toml allows
 	.ci/elsewhere oldest

@@ -38,7 +38,9 @@ def test_no_record_ends_the_report_of_the_others(tmp_path: Path, capsys):
     for seed in range(2):
         write_run(runs / f"good{seed}", seed=seed)
     record = json.loads((runs / "good0" / "metrics.json").read_text())
-    for number, changed in enumerate(damaged(record)):
+    odd = list(damaged(record))
+    assert len(odd) > 300
+    for number, changed in enumerate(odd):
         folder = runs / f"odd{number:04}"
         folder.mkdir()
         changed = changed | (
@@ -47,7 +49,6 @@ def test_no_record_ends_the_report_of_the_others(tmp_path: Path, capsys):
         (folder / "metrics.json").write_text(json.dumps(changed))
     (runs / "deep").mkdir()
     (runs / "deep" / "metrics.json").write_text('{"a":' * 100_000)
-    assert number > 300
     main([str(runs), "--output", str(tmp_path / "report")])
     said = capsys.readouterr().out
     assert "unreadable, named in the report" in said
