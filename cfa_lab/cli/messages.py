@@ -39,9 +39,26 @@ def report(error: BaseException, folder: Path) -> NoReturn:
         leave(f"{error}{resume if begun and _is_trained(folder) else ''}")
     if isinstance(error, OmegaConfBaseException):
         leave(describe(error))
-    if is_disk_full(error):
-        leave(f"the disk that holds {folder} is full; make room{resume if begun else ''}")
+    if (line := of_the_machine(error, folder)) is not None:
+        leave(f"{line}{resume if begun else ''}")
     raise error
+
+
+def of_the_machine(error: BaseException, folder: Path) -> str | None:
+    """What a place or a limit of the machine refused, in one line; None for other errors."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; lower features.memory_gb or trainer.batch_size"
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if is_disk_full(error):
+        return f"the disk that holds {folder} is full; make room"
+    if error.errno == errno.EFBIG:
+        return f"{error.filename or folder} grew beyond the limit of a file's size (ulimit -f)"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open; raise the limit (ulimit -n)"
+    if not folder.is_dir():
+        return f"{folder} is gone: it was moved or deleted while the run went on; start it again"
+    return f"{error.filename or folder}: {error.strerror or error}"
 
 
 def is_disk_full(error: BaseException) -> bool:

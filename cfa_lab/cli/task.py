@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cfa_lab.cli.importing import importing
 from cfa_lab.cli.interrupts import was_asked
-from cfa_lab.cli.messages import describe, is_disk_full
+from cfa_lab.cli.messages import describe, of_the_machine
 from cfa_lab.cli.schema import to_config
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
@@ -115,8 +115,10 @@ def _outcome(cfg: DictConfig, folder: Path, hydra_config: Any, *, ours: bool) ->
         )
     except Exception as error:
         remove_if_empty(folder)
-        expected = isinstance(error, UserError) or is_disk_full(error)
-        message = describe(error) if expected else f"{type(error).__name__}: {describe(error)}"
+        refused = of_the_machine(error, folder)
+        expected = isinstance(error, UserError) or refused is not None
+        message = refused or describe(error)
+        message = message if expected else f"{type(error).__name__}: {message}"
         log.error("%s failed: %s", folder.name, message, exc_info=None if expected else error)
         if not ours:
             raise
