@@ -144,10 +144,13 @@ class Injector:
         else:
             child = forked(first, here)
             time.sleep(self.chance.random() * self.seconds)
+            before = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             os.kill(child, sent or signal.SIGKILL)
+            sent = None if before else sent  # it was faster
         code = ended(child)
         if sent is not None and code not in (130, -sent):
-            self._count(f"{here}: {sent.name} ended in {code}", lost=code != 0 or True)
+            said = (here / "said.txt").read_text()
+            self._count(f"{here}: {sent.name} ended in {code}: {said[-400:]}", lost=True)
             return
         self._again(here, [here / "run"], [0], lambda: self._next(here, first))
 
