@@ -15,6 +15,14 @@ def user_path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def typed(path: Path) -> str:
+    """A path as the user can type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Generator[Path]:
     """Hand out a temporary path beside `path` and move it there once the body is done.

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cfa_lab.data.geometry import Placement
-from cfa_lab.evaluation.maps import ScoredImage
 from cfa_lab.metrics.decisions import exact_interval
+
+if TYPE_CHECKING:
+    from cfa_lab.evaluation.maps import ScoredImage
 
 PEAK = "test/peak_in_defect"
 """Share of the defect images with a visible mask whose highest map value lies on a defect."""
@@ -58,7 +60,7 @@ def peak_in_defect(looks: Sequence[Look]) -> float | None:
 
 
 def wrong_decisions(
-    images: Sequence[ScoredImage], looks: Sequence[Look], threshold: float
+    images: "Sequence[ScoredImage]", looks: Sequence[Look], threshold: float
 ) -> list[dict[str, Any]]:
     """A row for each missed defect image, lowest score first, then for each false alarm, highest
     first, with `index` into the images."""
@@ -86,7 +88,7 @@ def wrong_decisions(
 
 
 def found_by_kind(
-    images: Sequence[ScoredImage], looks: Sequence[Look], threshold: float
+    images: "Sequence[ScoredImage]", looks: Sequence[Look], threshold: float
 ) -> dict[str, dict[str, Any]]:
     """Kind of image -> how many there are, how many are called defect, with an exact 95 % interval
     of that share, and how many defects there are and are touched. Normal images first."""

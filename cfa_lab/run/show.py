@@ -1,10 +1,10 @@
 """What a finished run prints."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 from cfa_lab.evaluation.wrong import PEAK, found_by_kind, told_of_kinds
+from cfa_lab.files import typed
 from cfa_lab.metrics.names import of_and_heading
 
 
@@ -69,11 +69,3 @@ def _number(value: float | None) -> str:
 
 def _interval(bounds: list[float] | None) -> str:
     return f"\n{bounds[0]:.3f}-{bounds[1]:.3f}" if bounds else ""
-
-
-def typed(path: Path) -> str:
-    """A path as the user can type it from here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

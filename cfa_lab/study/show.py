@@ -8,9 +8,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from cfa_lab.config import Config
+from cfa_lab.files import typed
 from cfa_lab.progress import duration
 from cfa_lab.report.settings import goes_with, is_of_the_data
-from cfa_lab.run.show import typed
 from cfa_lab.study.plan import PlannedJob, seconds_left
 
 if TYPE_CHECKING:
