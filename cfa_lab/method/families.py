@@ -27,7 +27,7 @@ def _compiler_put_off() -> Generator[None]:
 # and one transformer: together half of the time to a run's first image.
 with put_off({"torch._dynamo.utils": ["is_compile_supported"], "wandb": []}), _compiler_put_off():
     import timm
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
     from timm.models.efficientnet import EfficientNet
     from timm.models.resnet import ResNet
     from timm.models.vgg import VGG

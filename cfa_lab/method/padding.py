@@ -32,7 +32,8 @@ def fix_padding(network: Any) -> None:
     Changes the network in place and leaves the names of its weights. Networks that have none of
     them are left alone.
     """
-    convolutions = [m for m in network.modules() if isinstance(m, Conv2dSame) and max(m.stride) > 1]
+    modules: list[Any] = [m for m in network.modules() if isinstance(m, Conv2dSame)]
+    convolutions = [module for module in modules if max(module.stride) > 1]
     if not convolutions:
         return
     height, width = network.pretrained_cfg["input_size"][-2:]

@@ -93,10 +93,10 @@ def summarise_macro(categories: Mapping[str, Seeds]) -> Summary | None:
         return None
     if len(categories) == 1:
         return summarise_cell(next(iter(categories.values())))
-    means = np.array([np.mean(list(seeds.values())) for seeds in categories.values()])
+    means = np.array([float(np.mean(list(seeds.values()))) for seeds in categories.values()])
     low, high = _cut(means, *_students_t([means], LEVEL)[:2])
     shared = set.intersection(*(set(seeds) for seeds in categories.values()))
-    by_seed = [np.mean([seeds[s] for seeds in categories.values()]) for s in sorted(shared)]
+    by_seed = [float(np.mean([v[s] for v in categories.values()])) for s in sorted(shared)]
     return Summary(
         mean=float(means.mean()),
         sd=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else math.nan,

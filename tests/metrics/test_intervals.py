@@ -45,7 +45,7 @@ def test_separated_images_have_newcombes_lower_bound(num_normal: int, num_defect
     def beyond(auroc: float) -> float:
         share = (1 - auroc) / (2 - auroc) + auroc / (1 + auroc)
         variance = auroc * (1 - auroc) * (1 + (mean_size - 1) * share) / num_normal / num_defect
-        return (1 - auroc) ** 2 - stats.norm.ppf(0.975) ** 2 * variance
+        return float((1 - auroc) ** 2 - stats.norm.ppf(0.975) ** 2 * variance)
 
     low = float(optimize.bisect(beyond, 1e-6, 1 - 1e-9, xtol=1e-13))  # pyright: ignore
     assert found["image_auroc"].low == pytest.approx(low, abs=1e-9)

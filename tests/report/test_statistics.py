@@ -57,7 +57,7 @@ def test_the_macro_mean_weighs_categories_alike():
 def test_the_macro_interval_is_students_t_over_categories():
     rng = np.random.default_rng(3)
     cells = {f"c{c}": dict(enumerate(rng.normal(0.7, 0.05, 4))) for c in range(6)}
-    means = [np.mean(list(seeds.values())) for seeds in cells.values()]
+    means = [float(np.mean(list(seeds.values()))) for seeds in cells.values()]
     found = summarise_macro(cells)
     assert found is not None
     low, high = stats.t.interval(0.95, 5, np.mean(means), stats.sem(means))
