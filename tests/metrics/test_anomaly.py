@@ -230,7 +230,10 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     maps, masks = np.zeros((1, 3, 3)), np.zeros((1, 3, 3))
     for match, arguments in {
         "x: mask of shape \\(3, 2\\)": {"maps": maps, "masks": masks[:, :, :2], "names": ["x"]},
-        "image 0: map of shape \\(1, 3, 3\\)": {"maps": maps[None], "masks": masks},
+        "image 0: map of shape \\(2, 3, 3\\)": {
+            "maps": maps[None].repeat(2, axis=1),
+            "masks": masks,
+        },
         "2 masks for 1 maps": {"maps": maps, "masks": np.zeros((2, 3, 3))},
         "2 labels for 1 maps": {"maps": maps, "masks": masks, "labels": [0, 1]},
         "x: label 2 is neither": {"maps": maps, "masks": masks, "labels": [2], "names": ["x"]},
