@@ -1,5 +1,6 @@
 """Opening image files: whatever a decoder raises becomes one line, whatever a file holds, pages."""
 
+import errno
 import os
 import warnings
 from collections.abc import Generator
@@ -47,6 +48,8 @@ def reading(what: str, path: Path) -> Generator[None]:
     """Turn whatever a decoder raises in the body into one line about this file."""
     _limit_pixels(os.environ.get(MAX_MEGAPIXELS))
     try:
+        if path.is_fifo() or path.is_socket():
+            raise OSError(errno.EINVAL, "a pipe, which would be waited for, and no file")
         yield
     # Decoders raise anything on damaged bytes, from OSError and SyntaxError to struct.error.
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import stat
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ def image_hash(path: Path) -> str:
     """A hash of an image file's bytes, 32 hexadecimal digits; raises UserError for no file."""
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, for ever
+            raise UserError(f"{path} is no file; replace it or take it out of the data set")
         return _hash_of(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise UserError(

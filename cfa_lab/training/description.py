@@ -4,12 +4,14 @@ Reads and writes without torch, so that an exported model is used without it.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
+from cfa_lab.vocabulary import DTYPES, PRECISIONS, one_of
 
 SCHEMA = 2
 """Of `model.json`; raised whenever an older reader would read it wrongly."""
@@ -69,6 +71,7 @@ def read_description(values: Any, *, where: object) -> ModelDescription:
     try:
         if values["schema"] not in READABLE:
             raise ValueError(f"schema {values['schema']!r}, this version reads {READABLE}")
+        _check(values)
         known = {f.name for f in fields(ModelDescription)}
         chosen = {name: value for name, value in values.items() if name in known}
         chosen["image"] = Geometry(**values["image"])
@@ -81,6 +84,23 @@ def read_description(values: Any, *, where: object) -> ModelDescription:
     except (KeyError, TypeError, ValueError, UserError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{where} describes no model that can be used ({what})") from error
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    """Raise ValueError for a part that no model has."""
+    channels = values["channels"]
+    if not channels or not all(type(count) is int and count > 0 for count in channels):
+        raise ValueError(f"channels {channels!r}, allowed: the number of each level's maps")
+    for name in ("scoring", "backbone", "features"):
+        if not isinstance(values[name], dict):
+            raise ValueError(f"{name} {values[name]!r}, allowed: names and values")
+    for name, words in (("dtype", DTYPES), ("precision", PRECISIONS)):
+        if (word := values["features"].get(name)) is not None:
+            one_of(f"features.{name}", word, words)
+    limits = values.get("thresholds") or {}
+    for name in ("image", "pixel"):
+        if not math.isfinite(limits.get(name, 0.0)):
+            raise ValueError(f"the {name} threshold {limits[name]!r}, allowed: a finite number")
 
 
 def parse_description(text: str, *, where: object) -> ModelDescription:

@@ -279,3 +279,27 @@ def test_a_model_with_a_flipped_bit_is_refused_and_one_without_checksum_is_read(
         load_detector(tmp_path)
     save_file(detector.state_dict(), path)
     assert torch.equal(load_detector(tmp_path).bank, detector.bank)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("schema", "new", "schema 'new'"),
+        ("channels", [4, -6, 5], "channels"),
+        ("channels", [], "channels"),
+        ("channels", [4.0], "channels"),
+        ("channels", 7, "describes no model"),
+        ("scoring", [], "scoring"),
+        ("features", {"dtype": "quarter"}, "features.dtype"),
+        ("features", {"precision": "any"}, "features.precision"),
+        ("thresholds", {"image": float("nan"), "pixel": 1.0}, "image threshold nan"),
+        ("thresholds", {"image": "x", "pixel": 1.0}, "describes no model"),
+        ("image", {"resize": "other", "height": 4, "width": 4}, "describes no model"),
+    ],
+)
+def test_a_description_of_what_no_model_has_is_refused(tmp_path, part, value, said):
+    save(tmp_path, fit_pyramid(make_pyramid(2), epochs=0)[0])
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
+    with pytest.raises(UserError, match=said):
+        load_description(tmp_path)
