@@ -13,6 +13,7 @@ from PIL import Image
 from cfa_lab.data.decoded import Decoded, decode
 from cfa_lab.data.depth import Depth
 from cfa_lab.data.geometry import Box, Geometry, Placement, Size
+from cfa_lab.data.masks import load_mask as load_mask  # where it stood, for programs that say so
 from cfa_lab.data.opening import reading, size_of
 from cfa_lab.data.tiles import Source, Tile, cut
 from cfa_lab.errors import UserError
