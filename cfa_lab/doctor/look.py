@@ -16,5 +16,6 @@ def look(values: np.ndarray) -> np.ndarray:
     """An image (H, W[, 3]) as the signs of its frequencies, (KEPT^2 - 1,) of -1 and 1, int8."""
     grey = values.mean(axis=2, dtype=np.float32) if values.ndim == 3 else values.astype(np.float32)
     small = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    low = dctn(np.asarray(small, dtype=float))[:KEPT, :KEPT].ravel()[1:]  # the first is the mean
+    frequencies = np.asarray(dctn(np.asarray(small, dtype=float)))
+    low = frequencies[:KEPT, :KEPT].ravel()[1:]  # the first is the mean
     return np.where(low > np.median(low), 1, -1).astype(np.int8)

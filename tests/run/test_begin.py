@@ -105,7 +105,7 @@ def test_settings_stand_before_anything_that_needs_them(tiny_config: Configure, 
     assert seen == [[]]
 
 
-def test_a_tracker_that_cannot_open_leaves_nothing(
+def test_a_tracker_that_cannot_open_leaves_nothing_but_why(
     tiny_config: Configure, tmp_path: Path, monkeypatch
 ):
     def refuse(*_: object) -> None:
@@ -115,4 +115,5 @@ def test_a_tracker_that_cannot_open_leaves_nothing(
     folder = tmp_path / "run"
     with pytest.raises(RuntimeError):
         run(tiny_config(), folder, on_begin=lambda: (folder / ".hydra").mkdir())
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["run.log"]
+    assert (folder / "run.log").read_text().endswith("ERROR the run ended: no\n")
