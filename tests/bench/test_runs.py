@@ -128,6 +128,7 @@ def test_bench_gpu_measures_every_part(tmp_path: Path, device: str):
     assert ("peak_device_bytes" in parts["prediction"]) == (device != "cpu")
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_leaves_the_others(monkeypatch):
     def failing(*_):
         raise RuntimeError("no kernel image")

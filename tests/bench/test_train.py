@@ -7,6 +7,7 @@ from cfa_lab.bench.train import main, run_bench_train
 from cfa_lab.errors import UserError
 
 
+@pytest.mark.slow
 def test_contestants_train_to_the_same_losses_and_have_ratios():
     report = run_bench_train(height=32, width=48, steps=2)
     results = report["results"]

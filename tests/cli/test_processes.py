@@ -41,6 +41,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_study_started_again_does_what_is_missing_to_the_same_numbers(
     tmp_path: Path, tiny_root: Path, tiny_config: Configure
 ):
@@ -101,6 +102,7 @@ hydra:
 """
 
 
+@pytest.mark.slow
 def test_a_study_of_cases_in_a_file_reuses_what_another_study_has_done(
     tmp_path: Path, tiny_root: Path
 ):
@@ -192,6 +194,7 @@ objective()
 """A toy in place of training: best where alpha is 0.3."""
 
 
+@pytest.mark.slow
 def test_a_search_improves_on_its_first_trial(tmp_path: Path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `search`")
     (tmp_path / "objective.py").write_text(OBJECTIVE)

@@ -240,6 +240,7 @@ def scored(root: Path, folder: Path, *more: str) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_run_of_12_bits_is_that_of_8_and_says_so(shallow: Path, tmp_path: Path):
     eight = scored(shallow, tmp_path / "r8")
     twelve = scored(with_bits(shallow, 12), tmp_path / "r12")

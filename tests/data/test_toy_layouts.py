@@ -188,6 +188,7 @@ def test_every_layout_runs_to_metrics(toys: Path, tmp_path: Path, monkeypatch, l
     check_record(json.loads((tmp_path / "metrics.json").read_text()), layout, toys / layout)
 
 
+@pytest.mark.slow
 def test_one_command_runs_over_layouts_that_it_finds_out(toys: Path, tmp_path: Path):
     command(toys, tmp_path, ["btad", "kolektor"], "dataset=auto", "dataset.test_fraction=0.5")
 

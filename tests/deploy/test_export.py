@@ -50,7 +50,7 @@ def models():
     """Each backbone in both presets."""
     for name in BACKBONES:
         for preset in ("official", "lab"):
-            marks = () if name == "resnet18" else pytest.mark.slow
+            marks = () if (name, preset) == ("resnet18", "lab") else pytest.mark.slow
             yield pytest.param(name, preset, id=f"{name}-{preset}", marks=marks)
 
 

@@ -40,6 +40,7 @@ def test_a_score_depends_on_no_other_image(exported):
     assert together == [exported.score([image])[0].score for image in images]
 
 
+@pytest.mark.slow
 @each_format
 def test_a_model_that_gives_no_number_never_scores(tmp_path, monkeypatch, kind):
     """Weights that overflow: in a runtime's hands NaN may become a number, and must not here."""

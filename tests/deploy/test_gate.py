@@ -27,6 +27,7 @@ def refused(tmp_path, runtime, kind="onnx"):
     return not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_wrong_number_of_neighbours_is_refused(tmp_path, monkeypatch):
     runtime = make_runtime()
     graph = exporting.graph_of(runtime)
@@ -35,6 +36,7 @@ def test_a_wrong_number_of_neighbours_is_refused(tmp_path, monkeypatch):
     assert refused(tmp_path, runtime)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not torch.cpu._is_amx_tile_supported(), reason="OpenVINO takes bf16 with AMX only"
 )

@@ -66,6 +66,7 @@ def exported(tiny_run, tmp_path_factory) -> Mapping[str, Runtime]:
     }
 
 
+@pytest.mark.slow
 def test_both_runtimes_score_alike_and_near_to_the_model(exported):
     """Unlike what they give where averages take quantised maps (findings/)."""
     images = photographs(exported["torch"].description.image, [(64, 64), (40, 48), (64, 80)])
@@ -79,6 +80,7 @@ def test_both_runtimes_score_alike_and_near_to_the_model(exported):
     assert "int8" in exported["onnx"].arithmetic and "int8" in exported["openvino"].arithmetic
 
 
+@pytest.mark.slow
 def test_the_command_says_what_was_lost_and_what_may_be(tiny_run, tmp_path, capsys, monkeypatch):
     out = tmp_path / "model.onnx"
     options = ["--format", "onnx", "--precision", "int8", "--out", str(out), "--most-lost", "1"]
@@ -100,6 +102,7 @@ def test_no_metric_may_lose_more_than_allowed(now, refused):
         refuse_loss(before, after, 0.0101)
 
 
+@pytest.mark.slow
 def test_a_precision_that_loses_too_much_leaves_nothing(tiny_run, tmp_path):
     from cfa_lab.deploy.runtime_torch import load_run
 

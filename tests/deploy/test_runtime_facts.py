@@ -57,6 +57,7 @@ def by_openvino(model, *values, settings=None) -> Any:
     return compiled(list(values))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AMX, reason="OpenVINO takes bf16 by itself with AMX only")
 def test_openvino_computes_in_bf16_unless_it_is_asked_for_float32(tmp_path):
     with quietly():
@@ -166,6 +167,7 @@ def test_sorting_may_name_any_of_equal_values_and_finds_as_low_ones(run):
     np.testing.assert_array_equal(np.sort(found), values.sort().values[..., :5].numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_scores_do_not_depend_on_which_of_equally_distant_entries_is_named(tmp_path, kind):
     """Every entry stands in the bank four times; the gate compares with exact distances."""

@@ -54,6 +54,7 @@ def scored_maps(config: Config, folder: Path) -> list[tuple[Any, np.ndarray, np.
     ]
 
 
+@pytest.mark.slow
 def test_loco_runs_report_spro_with_the_files_saturation(roots, tmp_path, capsys):
     config = config_of(roots / "mvtec_loco")
     show_result(run(config, tmp_path))

@@ -98,7 +98,8 @@ def test_history_and_predictions_have_their_columns(done):
     assert [int(row["epoch"]) for row in history] == [0] * 3 + [1] * 3 + [2] * 3
     assert float(history[0]["train/radius"]) == pytest.approx(1e-5)
     predictions = rows(folder / "predictions.csv")
-    assert list(predictions[0]) == ["path", "label", "defect", "score", "decision"]
+    assert list(predictions[0])[:5] == ["path", "label", "defect", "score", "decision"]
+    assert list(predictions[0])[5:] == ["normal_percentile", "defect_area"]
     assert [row["path"] for row in predictions] == sorted(row["path"] for row in predictions)
     assert [(row["label"], row["defect"]) for row in predictions] == [("0", "good")] * 3 + [
         ("1", "spot")
