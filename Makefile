@@ -38,7 +38,7 @@ test: lint types ## Style, types and the fast tests
 test-all: lint types ## Every test, the slow ones too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
 
-test-faults: $(READY) ## Kill 140 runs and stop 30, start each again, and compare: about 15 minutes on two free cores
+test-faults: $(READY) ## Kill 140 runs and stop 30, start each again, and compare
 	$(BIN)/python tests/faults/inject.py --kills 100 --signals 30 --multirun 40
 
 test-oldest: $(READY) ## The fast tests with the oldest dependencies that pyproject.toml allows

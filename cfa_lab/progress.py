@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -253,7 +253,7 @@ def end_phase(inner: Phase, *, whole: bool = True) -> None:
 
 def each(
     items: Iterable[Item], name: str, total: int | None = None, unit: str = "images"
-) -> Iterator[Item]:
+) -> Generator[Item]:
     """The same items, counted as the one who asks for them is done with each."""
     if total == 0:
         yield from items

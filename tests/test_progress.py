@@ -85,7 +85,7 @@ def test_each_counts_and_ends_with_the_last_one_whoever_asks_for_more():
     assert [next(items), next(items), next(items)] == ["a", "b", "c"]
     (inner,) = progress._phases
     assert inner.done == 2
-    items.close()  # type: ignore[attr-defined]
+    items.close()
     assert inner.done == 3
     assert progress._phases == []
     assert list(each([], "reading", 0)) == []

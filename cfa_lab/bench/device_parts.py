@@ -14,13 +14,15 @@ from torch import Tensor
 from cfa_lab import reference
 from cfa_lab.bench.clock import now
 from cfa_lab.bench.device_setting import BATCH_SIZE, Setting
+from cfa_lab.bench.fit import fit_seconds
 from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.report import largest_difference
+from cfa_lab.bench.train import made_up_start
 from cfa_lab.config import Settings, load_settings
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.precision import multiplies_faster_in_bf16
-from cfa_lab.training.fit import detector_of, fit_pyramid, new_fit, train
+from cfa_lab.training.fit import fit_pyramid
 from cfa_lab.training.state import Observer
 from cfa_lab.vocabulary import PRECISIONS, Precision
 
@@ -42,21 +44,7 @@ def extraction(setting: Setting, files: Sequence[Path]) -> dict[str, Any]:
 
 def solved_fit(setting: Setting, levels: list[Tensor]) -> dict[str, Any]:
     """Seconds of a fit of `lab` in one pass, from the features to the detector, by part."""
-    settings = load_settings("lab")
-
-    def fit_once(levels: list[Tensor]) -> dict[str, float]:
-        times = [now(setting.where)]
-        fit = new_fit(levels, settings, pooled=True, device=setting.device)
-        times.append(now(setting.where))
-        train(fit, Observer())
-        times.append(now(setting.where))
-        detector_of(fit)
-        times.append(now(setting.where))
-        names = ("bank", "descriptor", "coreset")
-        return {part: b - a for part, (a, b) in zip(names, pairwise(times), strict=True)}
-
-    fit_once([level[:BATCH_SIZE] for level in levels])  # compiles
-    parts = fit_once(levels)
+    parts = fit_seconds(levels, load_settings("lab"), setting.where)
     return {"seconds": sum(parts.values()), "parts": parts}
 
 
@@ -176,11 +164,8 @@ def relative(values: np.ndarray, judge: np.ndarray) -> float:
     return float(np.abs(values - judge).max() / np.abs(judge).max())
 
 
-def _start(levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-    dimension = sum(level.shape[1] for level in levels)
-    generator = torch.Generator().manual_seed(0)
-    weight = (torch.rand(dimension, dimension + 2, generator=generator) * 2 - 1) / dimension**0.5
-    return weight, torch.zeros(dimension)
+def _start(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    return made_up_start(sum(level.shape[1] for level in maps), torch.Generator().manual_seed(0))
 
 
 def _losses(

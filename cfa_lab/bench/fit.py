@@ -1,17 +1,19 @@
 """The descriptor solved for in one pass beside its training by steps, on the same features."""
 
 import tempfile
-import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cfa_lab.bench.clock import now
 from cfa_lab.bench.pictures import CATEGORY, write_category
 from cfa_lab.bench.processes import in_own_process
 from cfa_lab.bench.report import new_parser, ratio_to, show
 from cfa_lab.bench.run import ARCHITECTURES, architecture
-from cfa_lab.config import load_settings
+from cfa_lab.config import Settings, load_settings
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.data.layouts import read_samples
 from cfa_lab.features.extract import Extractor
@@ -78,26 +80,33 @@ def _fit(
     if name == JUDGE:
         settings.trainer.epochs = measured_epochs
 
-    def seconds(levels: list[Any]) -> dict[str, float]:
-        times = [time.perf_counter()]
-        fit = new_fit(levels, settings, pooled=True)
-        times.append(time.perf_counter())
-        train(fit, Observer())
-        times.append(time.perf_counter())
-        detector_of(fit)
-        times.append(time.perf_counter())
-        return {
-            part: after - before
-            for part, before, after in zip(
-                ("bank", "descriptor", "coreset"), times, times[1:], strict=False
-            )
-        }
-
-    seconds([level[:4] for level in levels])  # compiles, or loads what is compiled
-    parts = seconds(levels)
+    parts = fit_seconds(levels, settings, torch.device("cpu"))
     if name == JUDGE:
         parts["descriptor"] *= epochs / measured_epochs
     return {"seconds": sum(parts.values()), "parts": parts}
+
+
+def fit_seconds(
+    levels: Sequence[Any], settings: Settings, device: torch.device
+) -> dict[str, float]:
+    """Seconds of each part of a fit to pooled maps: `bank`, `descriptor`, `coreset`.
+
+    After a first fit to few images, which compiles, or loads what is compiled.
+    """
+
+    def measure(levels: Sequence[Any]) -> dict[str, float]:
+        times = [now(device)]
+        fit = new_fit(levels, settings, pooled=True, device=str(device))
+        times.append(now(device))
+        train(fit, Observer())
+        times.append(now(device))
+        detector_of(fit)
+        times.append(now(device))
+        parts = zip(("bank", "descriptor", "coreset"), pairwise(times), strict=True)
+        return {part: after - before for part, (before, after) in parts}
+
+    measure([level[:4] for level in levels])
+    return measure(levels)
 
 
 def main(argv: list[str]) -> None:

@@ -82,9 +82,7 @@ def _train(
         torch.randn(batch_size, count, *((side // 4) >> i for side in size), generator=generator)
         for i, count in enumerate(channels)
     ]
-    dimension = sum(channels)
-    weight = (torch.rand(dimension, dimension + 2, generator=generator) * 2 - 1) / dimension**0.5
-    bias = torch.zeros(dimension)
+    weight, bias = made_up_start(sum(channels), generator)
     batches = [list(range(batch_size))] * (steps + 1)
     times: list[float] = []
     arguments: dict[str, Any] = {"batches": batches, "bank_batches": batches[:1]}
@@ -113,6 +111,12 @@ def _train(
     losses = train()
     seconds = median(after - before for before, after in pairwise(times)) / batch_size
     return {"seconds_per_image": seconds, "losses": losses}
+
+
+def made_up_start(dimension: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A descriptor's weight (d, d + 2) and bias (d,) to begin with, drawn."""
+    weight = (torch.rand(dimension, dimension + 2, generator=generator) * 2 - 1) / dimension**0.5
+    return weight, torch.zeros(dimension)
 
 
 def _floor(

@@ -14,7 +14,7 @@ from cfa_lab.data.geometry import Size
 from cfa_lab.data.masks import load_mask_channels, mask_pages
 from cfa_lab.data.opening import as_rgb, full_pages
 from cfa_lab.data.twins import content_hash
-from cfa_lab.doctor.look import look
+from cfa_lab.doctor.perceptual_hash import perceptual_hash
 from cfa_lab.errors import UserError
 
 CLASS_NUMBERS = 32
@@ -74,7 +74,7 @@ def image_facts(path: Path) -> ImageFacts:
         size=(values.shape[0], values.shape[1]),
         num_frames=frames,
         is_constant=is_constant,
-        look=None if is_constant else look(values),
+        look=None if is_constant else perceptual_hash(values),
         content=content_hash(values),
         deep=None if stored is None else file_depth(stored, values),
     )

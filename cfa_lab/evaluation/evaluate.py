@@ -12,11 +12,11 @@ from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.evaluation.defects import DefectReader
 from cfa_lab.evaluation.maps import ScoredImage, See, score_images
+from cfa_lab.evaluation.thresholds import Thresholds
 from cfa_lab.evaluation.wrong import PEAK, Look, look_at, peak_in_defect
 from cfa_lab.features.extract import Extractor
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.collected import CollectedScores
-from cfa_lab.metrics.thresholds import fit_threshold
 from cfa_lab.progress import phase
 from cfa_lab.tracking.base import Curve
 
@@ -33,16 +33,6 @@ NO_THRESHOLD = (
     "no threshold was set, since no normal image is held out; put some into the data set's "
     "validation folder or give dataset.validation_fraction"
 )
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Scores at or above which an image, or a pixel, is called defect; from normal images only."""
-
-    image: float
-    pixel: float
-    normal_scores: tuple[float, ...] = ()
-    """The held-out normal images' scores, which set the image threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,34 +66,6 @@ class Evaluation:
     def tested(self) -> dict[str, float | None]:
         """The metrics that need no threshold, `test/...`: those that curves over epochs have."""
         return {name: value for name, value in self.metrics.items() if name.startswith("test/")}
-
-
-def set_thresholds(
-    detector: Detector,
-    extractor: Extractor,
-    table: SampleTable,
-    *,
-    rule: str,
-    quantile: float,
-    num_sd: float,
-) -> Thresholds | None:
-    """Thresholds from the held-out normal images, at the resolution they were taken in.
-
-    None where no image is held out.
-    """
-    scores, pixels = [], []
-    for scored, window_map in score_images(detector, extractor, table, table.validation):
-        scores.append(scored.score)
-        pixels.append(window_map.cpu().numpy().ravel())
-    if not scores:
-        return None
-    return Thresholds(
-        *(
-            fit_threshold(values, rule, quantile=quantile, num_sd=num_sd)
-            for values in (np.array(scores), np.concatenate(pixels))
-        ),
-        normal_scores=tuple(scores),
-    )
 
 
 def evaluate(

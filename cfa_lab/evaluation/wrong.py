@@ -8,15 +8,13 @@ import numpy as np
 
 from cfa_lab.data.geometry import Placement
 from cfa_lab.metrics.decisions import exact_interval
+from cfa_lab.metrics.regions import EIGHT_NEIGHBOURS
 
 if TYPE_CHECKING:
     from cfa_lab.evaluation.maps import ScoredImage
 
 PEAK = "test/peak_in_defect"
 """Share of the defect images with a visible mask whose highest map value lies on a defect."""
-
-EIGHT = np.ones((3, 3), dtype=bool)
-"""Pixels that touch at a corner belong to one defect, as in AUPRO."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def look_at(
         return Look(peak, None)
     from scipy import ndimage
 
-    labelled: Any = ndimage.label(seen, EIGHT)
+    labelled: Any = ndimage.label(seen, EIGHT_NEIGHBOURS)
     regions, number = labelled
     touched = None
     if threshold is not None:

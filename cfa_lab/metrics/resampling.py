@@ -20,16 +20,10 @@ from cfa_lab.metrics.rankings import Rankings
 
 
 @dataclass(frozen=True)
-class ImageCounts:
-    """Every image's counts at shared thresholds (t,): a `Ranking` with a row (2t,) per image."""
+class ImageCounts(Rankings):
+    """Every image's counts at shared thresholds (t,): a row per image."""
 
     thresholds: np.ndarray
-    false_positives: np.ndarray
-    true_positives: np.ndarray
-    coverage: np.ndarray
-    num_negatives: np.ndarray
-    num_positives: np.ndarray
-    num_regions: np.ndarray
 
     def summed(self, times: np.ndarray) -> Rankings:
         """The rankings of the set with its images counted `times` (r, n)."""

@@ -5,9 +5,8 @@ import numpy as np
 from cfa_lab.config import Config
 from cfa_lab.data.samples import Sample
 from cfa_lab.errors import UserError
-from cfa_lab.evaluation.evaluate import Thresholds
 from cfa_lab.evaluation.maps import score_images
-from cfa_lab.metrics.thresholds import fit_threshold
+from cfa_lab.evaluation.thresholds import Thresholds, fit_thresholds
 from cfa_lab.progress import phase
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.training.fit import detector_of, new_fit, train
@@ -48,11 +47,9 @@ def cross_fitted_thresholds(config: Config, prepared: Preparation) -> Thresholds
                 flat = window_map.cpu().numpy().ravel()
                 pixels.append(flat[:: -(-len(flat) // most)])
             shown.advance()
-    image, pixel = (
-        fit_threshold(found, values.threshold, quantile=values.quantile, num_sd=values.num_sd)
-        for found in (np.array(scores), np.concatenate(pixels))
+    return fit_thresholds(
+        scores, pixels, rule=values.threshold, quantile=values.quantile, num_sd=values.num_sd
     )
-    return Thresholds(image, pixel, normal_scores=tuple(scores))
 
 
 def folds_of(samples: tuple[Sample, ...], folds: int, *, seed: int) -> list[list[Sample]]:

@@ -19,9 +19,9 @@ from cfa_lab.evaluation.evaluate import (
     Thresholds,
     best_on_test,
     evaluate,
-    set_thresholds,
 )
 from cfa_lab.evaluation.maps import See
+from cfa_lab.evaluation.thresholds import set_thresholds
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.thresholds import too_few_images
 from cfa_lab.progress import phase

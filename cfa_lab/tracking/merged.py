@@ -137,10 +137,7 @@ def _in_order(internal: Any, rows: Iterable[Any], steps: Iterable[Row]) -> list[
             chosen[key] = record = internal.Record()
             for name, value in row.items():
                 record.history.item.add(nested_key=[name], value_json=json.dumps(value))
-    ordered = [
-        chosen[key]
-        for key in sorted(chosen, key=lambda key: [str(type(k)) + f"{k:>20}" for k in key])
-    ]
+    ordered = [chosen[key] for key in sorted(chosen)]
     for number, record in enumerate(ordered):
         kept = [item for item in record.history.item if list(item.nested_key) != ["_step"]]
         kept = [item for item in kept if item.key != "_step"]

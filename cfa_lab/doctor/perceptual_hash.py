@@ -12,7 +12,7 @@ SIDE, KEPT = 64, 16
 """Pixels a side that frequencies are taken of, and how many along each axis are looked at."""
 
 
-def look(values: np.ndarray) -> np.ndarray:
+def perceptual_hash(values: np.ndarray) -> np.ndarray:
     """An image (H, W[, 3]) as the signs of its frequencies, (KEPT^2 - 1,) of -1 and 1, int8."""
     grey = values.mean(axis=2, dtype=np.float32) if values.ndim == 3 else values.astype(np.float32)
     small = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
