@@ -15,7 +15,11 @@ from cfa_lab.records.history import HISTORY_COLUMNS, write_history
 from cfa_lab.records.predictions import write_predictions
 from cfa_lab.tracking import WandbTracker, sync
 
-pytestmark = pytest.mark.usefixtures("pristine_wandb")
+pytestmark = [
+    pytest.mark.usefixtures("pristine_wandb"),
+    # wandb's own thread, once its helper has been killed for a server that does not answer
+    pytest.mark.filterwarnings("ignore:Exception in thread wandb-ServiceFinalizer"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,11 @@ from cfa_lab.tracking.wandb import legal_name
 from cfa_lab.tracking.wandb_session import UNSENT
 from cfa_lab.tracking.wandb_tables import points_along
 
-pytestmark = pytest.mark.usefixtures("pristine_wandb")
+pytestmark = [
+    pytest.mark.usefixtures("pristine_wandb"),
+    # wandb's own thread, once its helper has been killed for a server that does not answer
+    pytest.mark.filterwarnings("ignore:Exception in thread wandb-ServiceFinalizer"),
+]
 
 
 def tracker(folder: Path, **changes: Any) -> WandbTracker:
