@@ -34,7 +34,7 @@ from cfa_lab.metrics import AnomalyMetrics, legacy
 from cfa_lab.records import names
 from cfa_lab.records.record import read_record
 from cfa_lab.run.prepare import choose_device, make_extractor, read_table, set_threads
-from cfa_lab.training.checkpoint import load_detector
+from cfa_lab.training.model_files import load_detector
 
 Row = tuple[str, dict[str, float]]  # a variant in words, and its metrics by our names
 STRETCH = 6.0

@@ -35,7 +35,7 @@ def open_model(options: argparse.Namespace) -> Runtime:
     """The model a command line names; a run's own runs with the run's number of threads."""
     path, num_threads = options.run.expanduser(), options.threads
     if num_threads is None and path.suffix.lower() not in EXPORTED:
-        from cfa_lab.training.checkpoint import load_description
+        from cfa_lab.training.model_files import load_description
 
         num_threads = load_description(model_folder(path)).num_threads
     return open_runtime(

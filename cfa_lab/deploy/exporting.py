@@ -19,8 +19,8 @@ from cfa_lab.deploy.graph import ScoringGraph
 from cfa_lab.deploy.run_data import load_some, measure, random_inputs, table_of_run
 from cfa_lab.deploy.runtime_torch import BACKBONE, TorchRuntime
 from cfa_lab.errors import UserError
-from cfa_lab.training.checkpoint import save_model
 from cfa_lab.training.description import ModelDescription
+from cfa_lab.training.model_files import save_model
 
 NUM_REAL, NUM_RANDOM = 10, 4
 """Test images and noise that the gate looks at.

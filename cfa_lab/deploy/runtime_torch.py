@@ -22,8 +22,8 @@ from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.neighbours import Neighbours
 from cfa_lab.method.pyramid import patch_grid
-from cfa_lab.training.checkpoint import detector_of_tensors, load_description, load_tensors
 from cfa_lab.training.description import ModelDescription
+from cfa_lab.training.model_files import detector_of_tensors, load_description, load_tensors
 
 BACKBONE = "backbone."
 """Before the names of the backbone's tensors, where a model's file holds them, too."""

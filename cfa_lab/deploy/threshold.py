@@ -17,8 +17,8 @@ from cfa_lab.errors import UserError
 from cfa_lab.metrics.decisions import exact_interval
 from cfa_lab.metrics.thresholds import fit_threshold, too_few_images
 from cfa_lab.progress import each, show_progress
-from cfa_lab.training.checkpoint import write_description
 from cfa_lab.training.description import ModelThresholds
+from cfa_lab.training.model_files import write_description
 from cfa_lab.vocabulary import THRESHOLD_RULES, ThresholdRule, within
 
 MAX_PIXELS = 20_000_000

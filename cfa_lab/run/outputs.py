@@ -26,8 +26,8 @@ from cfa_lab.records.predictions import write_predictions
 from cfa_lab.run.keys import own_code
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.tracking import Outcome, Panel
-from cfa_lab.training import checkpoint
 from cfa_lab.training.description import ModelDescription, ModelThresholds
+from cfa_lab.training.model_files import save_model
 
 
 def write_results(
@@ -35,7 +35,7 @@ def write_results(
 ) -> tuple[list[dict[str, Any]], list[Panel], list[Path]]:
     """Write model, predictions, maps and figures; returns predictions, panels and figure files."""
     extractor = prepared.extractor
-    checkpoint.save_model(folder, detector, describe_model(config, prepared, detector, result))
+    save_model(folder, detector, describe_model(config, prepared, detector, result))
     predictions = _predictions(result)
     write_predictions(folder, predictions)
     if result.thresholds is not None:

@@ -1,102 +1,21 @@
-"""Files that hold a model, or a fit that is not finished. None of them can run code when read."""
+"""The state of a fit that is not finished, from which it goes on to the same bits."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from cfa_lab.errors import UserError
-from cfa_lab.files import replacing, write_atomically
-from cfa_lab.method.checksum import checksum
 from cfa_lab.method.closed_form import Sums, no_sums
-from cfa_lab.method.descriptor import Descriptor
-from cfa_lab.method.detector import Detector
-from cfa_lab.method.scoring import Scoring
 from cfa_lab.records import names
-from cfa_lab.training.description import ModelDescription, parse_description
 from cfa_lab.training.order import epoch_order
 from cfa_lab.training.state import Fit
+from cfa_lab.training.tensors import CHECKSUM, UNREADABLE, read_tensors, save_tensors
 
 POSITION = ("next_epoch", "next_step", "next_image")
-OF_DETECTOR = ("descriptor.weight", "descriptor.bias", "bank", "radius")
 OPTIMIZER_SLOTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
-CHECKSUM = "checksum"
-"""The name, in a file's metadata, of the checksum over its tensors and its other metadata."""
-
-
-def save_model(
-    folder: Path,
-    detector: Detector,
-    description: ModelDescription,
-    *,
-    others: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Write a model's two files: all that scoring an image file needs.
-
-    Except the backbone's own weights, which are known by their hash; `others` are further tensors
-    by name.
-    """
-    _save_tensors(folder / names.MODEL, {**detector.state_dict(), **(others or {})}, {})
-    write_description(folder, description)
-
-
-def write_description(folder: Path, description: ModelDescription) -> None:
-    """Write what a model says of itself, in place of what it said before."""
-    text = json.dumps(description.to_json(), indent=2, allow_nan=False) + "\n"
-    write_atomically(folder / names.MODEL_DESCRIPTION, text)
-
-
-def load_description(folder: Path) -> ModelDescription:
-    """Read what the model of a folder says of itself; raises UserError where it says nothing."""
-    path = folder / names.MODEL_DESCRIPTION
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no readable model ({error}); train it again") from error
-    return parse_description(text, where=path)
-
-
-def load_detector(folder: Path) -> Detector:
-    """Read the detector of a run folder back; it scores bit for bit as the saved one did.
-
-    Raises UserError where a tensor is missing, has another shape than the others ask for, or holds
-    what is no finite number.
-    """
-    return detector_of_tensors(
-        _load_tensors(folder / names.MODEL), load_description(folder), where=folder
-    )
-
-
-def load_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model's file; raises UserError for one that cannot be read."""
-    return _load_tensors(folder / names.MODEL)
-
-
-def detector_of_tensors(
-    tensors: Mapping[str, Tensor], description: ModelDescription, *, where: object
-) -> Detector:
-    """The detector that tensors and their description stand for, checked; raises UserError."""
-    try:
-        own = {name: tensors[name] for name in OF_DETECTOR}
-        for name, value in own.items():
-            if not value.is_floating_point() or not value.isfinite().all():
-                raise ValueError(f"{name} holds what is no finite number")
-        weight, bias, bank, radius = own.values()
-        if weight.ndim != 2 or bias.shape != weight.shape[:1]:
-            raise ValueError(f"weight {list(weight.shape)} and bias {list(bias.shape)} do not fit")
-        if bank.ndim != 2 or bank.shape[1] != len(weight) or radius.ndim:
-            raise ValueError(f"bank {list(bank.shape)} and {len(weight)} dimensions do not fit")
-        descriptor = Descriptor(weight, bias, channels=description.channels)
-        scoring = Scoring(**description.scoring)
-        return Detector(descriptor.requires_grad_(False), bank, radius, scoring)
-    except (KeyError, TypeError, ValueError, UserError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{where} holds no readable model ({what}); train it again") from error
 
 
 def save_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
@@ -114,7 +33,7 @@ def save_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
     if fit.sums is not None:
         tensors |= {f"sums.{name}": value for name, value in vars(fit.sums).items()}
     position = {name: str(getattr(fit, name)) for name in POSITION}
-    _save_tensors(folder / names.STATE, tensors, position | {"fit_key": fit_key})
+    save_tensors(folder / names.STATE, tensors, position | {"fit_key": fit_key})
 
 
 def restore_state(folder: Path, fit: Fit, *, fit_key: str) -> None:
@@ -213,8 +132,8 @@ def state_position(folder: Path) -> dict[str, str]:
 def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and position of a state; raises UserError for a damaged one."""
     try:
-        tensors, metadata = _read_tensors(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        tensors, metadata = read_tensors(path)
+    except UNREADABLE as error:
         raise UserError(f"{path} is damaged ({error}); start a new run without resume=") from error
     position = {name: value for name, value in metadata.items() if name != CHECKSUM}
     numbers = [position.get(name, "") for name in POSITION]
@@ -231,36 +150,3 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def remove_state(folder: Path) -> None:
     """Delete the state of a run that is finished."""
     (folder / names.STATE).unlink(missing_ok=True)
-
-
-def _save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    known = metadata | {CHECKSUM: _checksum(on_cpu, metadata)}
-    with replacing(path) as partial:
-        partial.write_bytes(save(on_cpu, known))
-
-
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return _read_tensors(path)[0]
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); train the model again") from error
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file; raises ValueError where its checksum is another.
-
-    Files of earlier versions have none.
-    """
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = dict(file.metadata() or {})
-    others = {name: value for name, value in metadata.items() if name != CHECKSUM}
-    if metadata.get(CHECKSUM, "") not in ("", _checksum(tensors, others)):
-        raise ValueError("its checksum is wrong")
-    return tensors, metadata
-
-
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    order = sorted(tensors)
-    return checksum([tensors[name] for name in order], f"{order} {sorted(metadata.items())}")

@@ -13,7 +13,7 @@ from cfa_lab.features.networks import make_network
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.records.record import write_reuse
 from cfa_lab.run.run import run
-from cfa_lab.training.checkpoint import load_description, write_description
+from cfa_lab.training.model_files import load_description, write_description
 
 
 @pytest.fixture

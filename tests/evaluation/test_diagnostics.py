@@ -19,7 +19,7 @@ from cfa_lab.records.diagnostics import scalars
 from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run
 from cfa_lab.run.tables import read_table
-from cfa_lab.training.checkpoint import load_detector
+from cfa_lab.training.model_files import load_detector
 
 GEOMETRIES = {
     "stretch": Geometry(resize="stretch", height=64, width=96),

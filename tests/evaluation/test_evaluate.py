@@ -22,7 +22,7 @@ from cfa_lab.method.scoring import Scoring
 from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run
 from cfa_lab.run.tables import read_table
-from cfa_lab.training.checkpoint import load_detector
+from cfa_lab.training.model_files import load_detector
 
 
 def record(folder: Path) -> dict:

@@ -22,7 +22,7 @@ from cfa_lab.run.prepare import make_extractor, prepare
 from cfa_lab.run.run import run
 from cfa_lab.run.show import show_result
 from cfa_lab.run.tables import read_table
-from cfa_lab.training.checkpoint import load_detector
+from cfa_lab.training.model_files import load_detector
 
 SIZE = 64
 

@@ -20,7 +20,7 @@ from cfa_lab.run import run as run_module
 from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run
 from cfa_lab.run.tables import read_table
-from cfa_lab.training.checkpoint import load_detector
+from cfa_lab.training.model_files import load_detector
 from cfa_lab.training.state import Fit
 
 Configure = Callable[..., Config]
