@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.tracking.columns import COLUMNS
-from cfa_lab.tracking.wandb_session import import_wandb, one_line, require_connection, shut_down
+from cfa_lab.tracking.wandb_helper import one_line, shut_down
+from cfa_lab.tracking.wandb_session import import_wandb, require_connection
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace

@@ -24,7 +24,8 @@ from cfa_lab.tracking.base import Outcome
 from cfa_lab.tracking.log_file import write_log
 from cfa_lab.tracking.merged import NothingToSend, merged
 from cfa_lab.tracking.wandb import WandbTracker
-from cfa_lab.tracking.wandb_session import UNSENT, import_wandb, require_connection, shut_down
+from cfa_lab.tracking.wandb_helper import shut_down
+from cfa_lab.tracking.wandb_session import UNSENT, import_wandb, require_connection
 
 _ALONE = Lock()
 """wandb knows one run at a time in a process."""

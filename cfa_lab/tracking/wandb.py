@@ -20,18 +20,15 @@ from typing import TYPE_CHECKING, Any
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.tracking.base import Outcome, Tracker
-from cfa_lab.tracking.wandb_session import (
+from cfa_lab.tracking.wandb_helper import (
     clear_temporary,
     give_up,
-    import_wandb,
-    keep_files_below,
-    mark_sent,
     one_line,
-    open_run,
     refused,
     shut_down,
     within,
 )
+from cfa_lab.tracking.wandb_session import import_wandb, keep_files_below, mark_sent, open_run
 from cfa_lab.tracking.wandb_tables import curve_chart, panels_table, predictions_table
 from cfa_lab.vocabulary import TRACKER_MODES, one_of
 
