@@ -10,8 +10,9 @@ from cfa_lab import figures
 from cfa_lab.data.depth import Depth
 from cfa_lab.data.images import read_image
 from cfa_lab.data.samples import SampleTable
-from cfa_lab.evaluation.evaluate import Evaluation, sample_mask
+from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.evaluation.maps import ScoredImage, full_map
+from cfa_lab.evaluation.summary import Evaluation
 from cfa_lab.evaluation.wrong import wrong_decisions
 from cfa_lab.method.detector import Detector
 from cfa_lab.records.figures import CASE_FIGURES, CURVES, SCORES, TRAINING, WRONG

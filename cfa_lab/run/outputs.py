@@ -10,8 +10,8 @@ from cfa_lab.config import Config
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.diagnostics import PatchWitness
-from cfa_lab.evaluation.evaluate import Evaluation
 from cfa_lab.evaluation.maps import write_maps
+from cfa_lab.evaluation.summary import Evaluation
 from cfa_lab.evaluation.wrong import found_by_kind, wrong_decisions
 from cfa_lab.figures.of_a_run import colour_range, draw_figures
 from cfa_lab.method.detector import Detector

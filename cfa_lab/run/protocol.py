@@ -5,7 +5,7 @@ from typing import Any
 
 from cfa_lab.config import Config
 from cfa_lab.data.tiles import Source, Tile
-from cfa_lab.evaluation.evaluate import Evaluation
+from cfa_lab.evaluation.summary import Evaluation
 from cfa_lab.method.detector import Detector
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.training.order import bank_order

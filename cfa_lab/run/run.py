@@ -14,14 +14,10 @@ from cfa_lab.data.doubts import (
     doubts_by_name,
     notes_by_name,
 )
-from cfa_lab.evaluation.evaluate import (
-    Evaluation,
-    Thresholds,
-    best_on_test,
-    evaluate,
-)
+from cfa_lab.evaluation.evaluate import evaluate
 from cfa_lab.evaluation.maps import See
-from cfa_lab.evaluation.thresholds import set_thresholds
+from cfa_lab.evaluation.summary import Evaluation, best_on_test
+from cfa_lab.evaluation.thresholds import Thresholds, set_thresholds
 from cfa_lab.method.detector import Detector
 from cfa_lab.metrics.thresholds import too_few_images
 from cfa_lab.progress import phase

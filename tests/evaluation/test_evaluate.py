@@ -16,8 +16,9 @@ from cfa_lab import reference
 from cfa_lab.bench.literal_pro import literal_aupro
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
-from cfa_lab.evaluation.evaluate import best_on_test, sample_mask
+from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.evaluation.maps import full_map, score_images, to_window, write_maps
+from cfa_lab.evaluation.summary import best_on_test
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.run.prepare import make_extractor
 from cfa_lab.run.run import run

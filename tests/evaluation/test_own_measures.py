@@ -16,8 +16,9 @@ from PIL import Image
 from cfa_lab.config import Config
 from cfa_lab.data.saturation import FILE
 from cfa_lab.data.toy.layouts import write_toy_layout
-from cfa_lab.evaluation.evaluate import NO_THRESHOLD, sample_mask
+from cfa_lab.evaluation.evaluate import sample_mask
 from cfa_lab.evaluation.maps import score_images
+from cfa_lab.evaluation.summary import NO_THRESHOLD
 from cfa_lab.run.prepare import make_extractor, prepare
 from cfa_lab.run.run import run
 from cfa_lab.run.show import show_result

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cfa_lab.evaluation.evaluate import CURVES
+from cfa_lab.evaluation.summary import CURVES
 from cfa_lab.figures import (
     Case,
     choose_cases,
