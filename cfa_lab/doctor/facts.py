@@ -12,7 +12,7 @@ from cfa_lab.data.decoded import read_values
 from cfa_lab.data.depth_found import FileDepth, file_depth
 from cfa_lab.data.geometry import Size
 from cfa_lab.data.masks import load_mask_channels, mask_pages
-from cfa_lab.data.opening import as_rgb, full_pages
+from cfa_lab.data.opening import as_rgb, full_pages, reading
 from cfa_lab.data.twins import content_hash
 from cfa_lab.doctor.perceptual_hash import perceptual_hash
 from cfa_lab.errors import UserError
@@ -64,7 +64,7 @@ def image_facts(path: Path) -> ImageFacts:
     """Decode an image wholly; never raises for what is wrong with it."""
     try:
         values, stored = read_values(path)
-        with Image.open(path) as file:
+        with reading("image", path), Image.open(path) as file:
             mode, frames = file.mode, len(full_pages(file))
     except (UserError, OSError) as error:
         return ImageFacts(error=str(error))
@@ -84,7 +84,8 @@ def mask_facts(path: Path, above: int) -> MaskFacts:
     """Decode a mask wholly; never raises for what is wrong with it."""
     try:
         mask = np.logical_or.reduce(load_mask_channels([path], above=above))
-        graded = any(_is_graded(page) for page in mask_pages(path))
+        with reading("mask", path):
+            graded = any(_is_graded(page) for page in mask_pages(path))
     except (UserError, OSError) as error:
         return MaskFacts(error=str(error))
     return MaskFacts(

@@ -50,7 +50,7 @@ def _load(run: RecordedRun, figure: CaseFigure) -> Picture | None:
     try:
         with Image.open(run.files / names.FIGURES / figure.file) as opened:
             image = opened.convert("RGB")
-    except OSError:  # not drawn, for instance without a normal test image, or damaged
+    except Exception:  # not drawn, as without a normal test image, or damaged: that raises anything
         return None
     image.thumbnail((LONGEST_SIDE, 4 * LONGEST_SIDE))
     buffer = io.BytesIO()
