@@ -3,9 +3,11 @@
 import ast
 from pathlib import Path
 
+import numba
 import pytest
 
 import cfa_lab
+from cfa_lab.method.cpu import compiled
 from cfa_lab.method.cpu.compiled import SOURCES
 
 PACKAGE = Path(cfa_lab.__file__).parent
@@ -71,3 +73,28 @@ def outside(loss: Loss):
 """
     assert foreign_names(source) == {"BF16_ROUNDING"}
     assert foreign_names(source.replace("* BF16_ROUNDING", "* Loss.nu")) == {"Loss"}
+
+
+def test_what_compiles_is_one_phase_that_ends_whether_it_succeeds_or_not(monkeypatch):
+    """numba 0.68.1 calls a success failed, so nobody may ask it."""
+    told = []
+    monkeypatch.setattr(compiled, "begin_phase", lambda phase: told.append(phase.name) or phase)
+    monkeypatch.setattr(compiled, "end_phase", lambda phase: told.append("end"))
+
+    @numba.njit
+    def inner(x):
+        return x + 1
+
+    @numba.njit
+    def outer(x):
+        return inner(x)
+
+    @numba.njit
+    def wrong(x):
+        return inner(x).no_such_attribute
+
+    assert outer(1) == 2
+    assert told == ["compiling kernels, once", "end"]
+    with pytest.raises(numba.TypingError):
+        wrong(1)
+    assert told == ["compiling kernels, once", "end"] * 2
