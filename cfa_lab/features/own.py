@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from cfa_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """`package.module:function`."""
@@ -24,12 +24,15 @@ def is_own(model: str) -> bool:
     return PATH.fullmatch(model) is not None
 
 
-def call_own(model: str, *, pretrained: bool) -> nn.Module:
+def call_own(model: str, *, pretrained: bool) -> "nn.Module":
     """What `function(pretrained=...)` returns; torch's generator begins alike every time.
 
     Imports and runs code. Raises UserError, one line, where the function cannot be had, fails or
     returns no module.
     """
+    import torch
+    from torch import nn
+
     function = _function(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

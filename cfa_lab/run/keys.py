@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +72,14 @@ def hash_key(parts: Mapping[str, Any]) -> str:
     """A short hash of whatever decides numbers, and of the method's version."""
     text = json.dumps({"method": METHOD_VERSION, **parts}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def count_threads(num_threads: int | None) -> int:
+    """The number of CPU threads asked for; None means all cores this process may use."""
+    if num_threads is not None:
+        return num_threads
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def own_code(model: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What stands before training: device, samples, extractor, and the key of the run."""
 
 import logging
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,16 +9,17 @@ import torch
 
 from cfa_lab.config import Config
 from cfa_lab.data.depth_found import ONLY_BYTES, FoundDepth
-from cfa_lab.data.geometry import Size
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
+from cfa_lab.features.known import WantedNetwork
 from cfa_lab.features.networks import make_network, normalisation, usual_layers, weights_hash
 from cfa_lab.features.store import FeatureStore
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.progress import phase
-from cfa_lab.run.keys import fit_key_of, run_key_of
+from cfa_lab.run.keys import count_threads, fit_key_of, run_key_of
 from cfa_lab.run.tables import depth_of, geometry_of, read_table
+from cfa_lab.run.weights import keep_hash, wanted_network
 from cfa_lab.vocabulary import ACTIVATIONS, PADDINGS, one_of
 
 log = logging.getLogger(__name__)
@@ -87,14 +87,6 @@ def set_threads(num_threads: int | None) -> int:
     return num_threads
 
 
-def count_threads(num_threads: int | None) -> int:
-    """The number of CPU threads asked for; None means all cores this process may use."""
-    if num_threads is not None:
-        return num_threads
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def make_extractor(
     config: Config, device: torch.device, depth: FoundDepth = ONLY_BYTES
 ) -> tuple[Extractor, str]:
@@ -117,46 +109,34 @@ def make_backbone(config: Config) -> tuple[Backbone, str]:
 
     The last few are kept for further runs of this process: nothing ever changes them.
     """
-    values = config.backbone
-    tag, file = values.tags.get(values.release), Path(values.weights)
-    changed = file.stat().st_mtime_ns if file.is_file() else None
-    return _backbone(
-        values.model,
-        values.weights,
-        tag,
-        None if values.layers is None else tuple(values.layers),
-        values.activation,
-        values.divide_by_channels,
-        values.padding,
-        values.norm,
-        geometry_of(config, ONLY_BYTES).input_size,
-        changed,
-    )
+    wanted = wanted_network(config)
+    file = Path(wanted.weights)
+    backbone, found = _backbone(wanted, file.stat().st_mtime_ns if file.is_file() else None)
+    settings = getattr(backbone.network, "pretrained_cfg", None)
+    keep_hash(config, found, hub=settings.get("hf_hub_id") if isinstance(settings, dict) else None)
+    return backbone, found
 
 
 @lru_cache(maxsize=4)
-def _backbone(
-    model: str,
-    weights: str,
-    tag: str | None,
-    layers: tuple[str, ...] | None,
-    activation: str,
-    divide_by_channels: bool,
-    padding: str,
-    norm: bool,
-    size: Size,
-    changed: int | None,
-) -> tuple[Backbone, str]:
+def _backbone(wanted: WantedNetwork, changed: int | None) -> tuple[Backbone, str]:
     """`changed` is there to tell a weights file from the one that stood there before."""
-    network = make_network(model, weights=weights, tag=tag, trust_code=True, size=size, norm=norm)
+    model, layers, size = wanted.model, wanted.layers, wanted.size
+    network = make_network(
+        model,
+        weights=wanted.weights,
+        tag=wanted.tag,
+        trust_code=True,
+        size=size,
+        norm=wanted.norm,
+    )
     mean, std = normalisation(model, network)
     architecture = Architecture(
         model=model,
         layers=usual_layers(model, network) if layers is None else layers,
-        activation=one_of("backbone.activation", activation, ACTIVATIONS),
-        divide_by_channels=divide_by_channels,
-        padding=one_of("backbone.padding", padding, PADDINGS),
-        norm=norm,
+        activation=one_of("backbone.activation", wanted.activation, ACTIVATIONS),
+        divide_by_channels=wanted.divide_by_channels,
+        padding=one_of("backbone.padding", wanted.padding, PADDINGS),
+        norm=wanted.norm,
         mean=mean,
         std=std,
     )

@@ -14,8 +14,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cfa_lab.config import Config
 from cfa_lab.files import write_atomically
-from cfa_lab.records.folders import is_original, run_folders
+from cfa_lab.records import names
+from cfa_lab.records.folders import is_complete, is_original, run_folders
 from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
@@ -130,6 +132,23 @@ class RunIndex:
                     OSError
                 ):  # a folder that is only read is searched by the next one too
                     _write_hint(root, key, folder)
+
+
+def reusable(
+    config: Config, run_key: str, index: RunIndex, folder: Path | None = None
+) -> tuple[Path, dict[str, Any]] | None:
+    """The complete run that can stand for this one: its key is the same, and it left what is asked.
+
+    First of all the one in the job's own `folder`. Maps are files that decide no number, so they
+    are not part of the key.
+    """
+    candidates = [index.complete(run_key)]
+    if folder is not None and is_complete(folder, run_key):
+        candidates.insert(0, (folder, record_of(folder)))
+    for found in candidates:
+        if found and (not config.evaluation.maps or (found[0] / names.MAPS).is_dir()):
+            return found
+    return None
 
 
 def _write_hint(root: Path, run_key: str, folder: Path) -> None:

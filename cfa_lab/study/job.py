@@ -16,7 +16,7 @@ from cfa_lab.records.folders import is_complete, is_kept, is_original
 from cfa_lab.records.record import record_of, write_reuse
 from cfa_lab.run.prepare import Preparation, prepare
 from cfa_lab.run.run import run
-from cfa_lab.study.index import RunIndex
+from cfa_lab.study.index import RunIndex, reusable
 from cfa_lab.training import checkpoint
 
 log = logging.getLogger(__name__)
@@ -74,23 +74,6 @@ def run_once(
         metrics=result.evaluation.metrics,
         seconds=time.perf_counter() - began,
     )
-
-
-def reusable(
-    config: Config, run_key: str, index: RunIndex, folder: Path | None = None
-) -> tuple[Path, dict[str, Any]] | None:
-    """The complete run that can stand for this one: its key is the same, and it left what is asked.
-
-    First of all the one in the job's own `folder`. Maps are files that decide no number, so they
-    are not part of the key.
-    """
-    candidates = [index.complete(run_key)]
-    if folder is not None and is_complete(folder, run_key):
-        candidates.insert(0, (folder, record_of(folder)))
-    for found in candidates:
-        if found and (not config.evaluation.maps or (found[0] / names.MAPS).is_dir()):
-            return found
-    return None
 
 
 def reuse(config: Config, folder: Path, found: Path, record: dict[str, Any]) -> Path:

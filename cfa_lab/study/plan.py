@@ -31,7 +31,7 @@ def plan(configs: Sequence[Config], index: RunIndex) -> list[PlannedJob]:
     """
     if index.is_empty:
         return [PlannedJob(status="new") for _ in configs]
-    from cfa_lab.study.state import state_of  # brings torch along
+    from cfa_lab.study.state import state_of
 
     seen: dict[str, Any] = {}
     return [state_of(config, index, seen) for config in configs]

@@ -1,4 +1,7 @@
-"""The state of one job, from its key: what needs images' hashes and networks' weights."""
+"""The state of one job, from its key: what needs images' hashes and networks' weights.
+
+torch is imported only for networks that no run has used here, and for runs that were cut short.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +10,11 @@ from cfa_lab.config import Config
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.record import INTERRUPTED, record_of
-from cfa_lab.run.keys import fit_key_of, run_key_of
-from cfa_lab.run.prepare import count_threads, make_backbone
+from cfa_lab.run.keys import count_threads, fit_key_of, run_key_of
 from cfa_lab.run.tables import depth_of, geometry_of, read_table
-from cfa_lab.study.index import RunIndex
-from cfa_lab.study.job import reusable
+from cfa_lab.run.weights import known_hash
+from cfa_lab.study.index import RunIndex, reusable
 from cfa_lab.study.plan import PlannedJob
-from cfa_lab.training import checkpoint
 
 
 def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJob:
@@ -22,7 +23,7 @@ def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJo
         return PlannedJob(status="new")
     try:
         table = _once(seen, f"{config.dataset} {config.category}", lambda: read_table(config))
-        weights = _once(seen, f"{config.backbone}", lambda: make_backbone(config)[1])
+        weights = _once(seen, f"{config.backbone}", lambda: _weights_hash(config))
         geometry = geometry_of(config, depth_of(config, table))
         num_threads = count_threads(config.trainer.num_threads)
         fit_key = fit_key_of(config, table, geometry, weights, num_threads)
@@ -38,7 +39,18 @@ def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJo
     return _unfinished(config, begun, fit_key)
 
 
+def _weights_hash(config: Config) -> str:
+    found = known_hash(config)
+    if found is None:
+        from cfa_lab.run.prepare import make_backbone
+
+        found = make_backbone(config)[1]
+    return found
+
+
 def _unfinished(config: Config, folder: Path, fit_key: str) -> PlannedJob:
+    from cfa_lab.training import checkpoint
+
     try:
         position = checkpoint.state_position(folder)
     except UserError:

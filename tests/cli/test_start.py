@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.tiny import TINY_RUN
 
 from cfa_lab.cli.arguments import expanded
 from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS, versions
@@ -41,6 +42,22 @@ def test_a_question_brings_no_torch(arguments: list[str], tmp_path: Path):
     found = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr
     assert found.stdout
+
+
+def test_a_study_with_finished_runs_is_planned_without_torch(
+    tmp_path: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CFA_LAB_CACHE", str(tmp_path / "features"))
+    settings = [*TINY_RUN, f"dataset.root={tiny_root}"]
+    command = [sys.executable, "-m", "cfa_lab", "-m", *settings, "evaluation.cases=0"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert made.returncode == 0, made.stderr
+    asked = WITHOUT.format(arguments=["plan", *settings, "seed=0,1", "evaluation.cases=0"])
+    found = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert found.returncode == 0, found.stderr
+    assert [line.split()[1] for line in found.stdout.splitlines()[1:]] == ["done", "new"]
 
 
 @pytest.mark.parametrize("word", [PLAN, *SUBCOMMANDS, *CONFIGURED])

@@ -124,7 +124,7 @@ def test_packaged_weights_are_those_of_the_extra_lite():
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     (listed,) = re.findall(r"^lite = \[(.*?)^\]", project, flags=re.MULTILINE | re.DOTALL)
     extra = {re.split(r"[=<>~ ]", name)[0] for name in re.findall(r'"(.+?)"', listed)}
-    assert {p.module.replace("_", "-") for p in networks.PACKAGED.values()} == extra
+    assert {p.package for p in networks.PACKAGED.values()} == extra
 
 
 def test_weights_that_cannot_be_downloaded_say_which_whence_and_what_to_do(monkeypatch, tmp_path):
