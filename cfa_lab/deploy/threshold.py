@@ -15,7 +15,12 @@ from cfa_lab.deploy.scan import Result, scored_batches
 from cfa_lab.deploy.sources import named_images
 from cfa_lab.errors import UserError
 from cfa_lab.metrics.decisions import exact_interval
-from cfa_lab.metrics.thresholds import fit_threshold, too_few_images
+from cfa_lab.metrics.thresholds import (
+    carried_quantile,
+    fit_threshold,
+    images_needed,
+    too_few_images,
+)
 from cfa_lab.progress import each, show_progress
 from cfa_lab.training.description import ModelThresholds
 from cfa_lab.training.model_files import write_description
@@ -122,7 +127,9 @@ def _tell(
             f"{alarms / num_images:.2%}, 95 % interval {low:.2%} to {high:.2%}"
         )
     if (doubt := too_few_images(num_images, options.rule, options.quantile)) is not None:
-        print(f"warning          {doubt}")
+        lower = carried_quantile(num_images)
+        fitting = f", or --quantile {lower:g}, which these carry" if lower else ""
+        print(f"warning          {doubt}; give {images_needed(options.quantile)} images{fitting}")
     print(f"written to       {folder}")
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cfa_lab.method.pyramid import StoredLevel, select
+
 Fetch = Callable[[np.ndarray], list[Tensor]]
 """From image indices (b,) to their levels (b, c_l, h_l, w_l)."""
 
@@ -27,6 +29,20 @@ class StreamedLevel:
 
     def __getitem__(self, index: np.ndarray | slice) -> Tensor:
         return self._stream.fetch(np.arange(len(self))[index])[self._number]
+
+
+class SomeImages:
+    """Some images (m, c, h, w) of a level, in the order of `index` (m,); copied when asked for."""
+
+    def __init__(self, level: StoredLevel, index: np.ndarray):
+        self.shape = torch.Size((len(index), *level.shape[1:]))
+        self._level, self._index = level, index
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: np.ndarray | slice) -> Tensor:
+        return select(self._level, self._index[index])
 
 
 class Stream:

@@ -82,14 +82,25 @@ def images_needed(quantile: float) -> int:
     return math.ceil(round(1 / (1 - quantile), 6))
 
 
+def carried_quantile(num_images: int) -> float:
+    """The highest quantile that so many images carry, to three places, rounded down."""
+    return math.floor(round(1000 * (1 - 1 / num_images), 6)) / 1000
+
+
 def too_few_images(num_images: int, rule: str, quantile: float) -> str | None:
     """Why the image threshold of so few normal images says little; None where they are enough."""
     needed = images_needed(quantile)
     if rule == "mean_sd" or num_images >= needed:
         return None
+    plural = "s" if num_images > 1 else ""
+    follows = (
+        f"of new normal images about 1 in {num_images + 1} will lie above their highest score"
+        if rule == "quantile"
+        else "what lies beyond them is a guess"
+    )
     return (
-        f"{num_images} normal images cannot carry the quantile {quantile:g}, beyond which one in "
-        f"{needed} lies; give {needed} or more, or a lower quantile"
+        f"{num_images} normal image{plural} cannot carry the quantile {quantile:g}, beyond which 1 "
+        f"in {needed} lies: {follows}"
     )
 
 

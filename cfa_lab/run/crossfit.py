@@ -1,5 +1,7 @@
 """Thresholds from all training images: each is scored by a model that was fitted without it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from cfa_lab.config import Config
@@ -7,6 +9,7 @@ from cfa_lab.data.samples import Sample
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.maps import score_images
 from cfa_lab.evaluation.thresholds import Thresholds, fit_thresholds
+from cfa_lab.features.stream import SomeImages
 from cfa_lab.progress import phase
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.training.fit import detector_of, new_fit, train
@@ -25,14 +28,18 @@ def cross_fitted_thresholds(config: Config, prepared: Preparation) -> Thresholds
     values, table = config.evaluation, prepared.table
     parts = folds_of(table.train, values.folds, seed=config.dataset.subset_seed)
     most = max(1, MAX_PIXELS // len(table.train))
+    paths = [table.absolute(sample.path) for sample in table.train]
+    levels = prepared.extractor.collect(paths)  # once, for all parts
+    inputs = prepared.extractor.sources(paths)
+    images = [source if isinstance(source, Path) else source.path for source in inputs]
     scores: list[float] = []
     pixels: list[np.ndarray] = []
     with phase("cross-fitting", len(parts), "parts") as shown:
         for part in parts:
-            own = {sample.path for sample in part}
-            rest = [table.absolute(s.path) for s in table.train if s.path not in own]
+            own = {table.absolute(sample.path) for sample in part}
+            rest = np.array([i for i, image in enumerate(images) if image not in own])
             fit = new_fit(
-                prepared.extractor.collect(rest),
+                [SomeImages(level, rest) for level in levels],
                 config,
                 pooled=True,
                 seed=config.seed,

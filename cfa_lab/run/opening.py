@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cfa_lab.config import Config
-from cfa_lab.data.samples import Sample
-from cfa_lab.features.networks import PACKAGED
+from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.features.own import is_own
+from cfa_lab.features.packaged import PACKAGED
+from cfa_lab.metrics.thresholds import carried_quantile, too_few_images
 from cfa_lab.run.prepare import Preparation
 
 MOST_KINDS = 8
@@ -33,6 +34,30 @@ def opening(config: Config, prepared: Preparation) -> list[str]:
     return lines
 
 
+def doubt_about_thresholds(config: Config, table: SampleTable) -> str | None:
+    """Why the thresholds will say little, and the ways out; None where they do, or none are set."""
+    values, (num_images, _) = config.evaluation, set_by(config, table)
+    if not num_images:
+        return None
+    few = too_few_images(num_images, values.threshold, values.quantile)
+    if few is None:
+        return None
+    ways: list[str] = []
+    num_normal = len(table.train) + len(table.validation)
+    if not values.folds and num_normal > 1:
+        ways.append(f"evaluation.folds=5 lets all {num_normal} normal images set it")
+    if lower := carried_quantile(num_images):
+        ways.append(f"evaluation.quantile={lower:g} is what {num_images} carry")
+    return "; ".join([few, *ways])
+
+
+def set_by(config: Config, table: SampleTable) -> tuple[int, str]:
+    """How many normal images set the thresholds, and which; 0 where no threshold is set."""
+    if config.evaluation.folds:
+        return len(table.train), "training images, each scored by a model fitted without it"
+    return len(table.validation), "held-out normal images"
+
+
 def weights_source(config: Config) -> str:
     """Where a backbone's weights come from, in words."""
     values = config.backbone
@@ -43,7 +68,7 @@ def weights_source(config: Config) -> str:
     if is_own(values.model):
         return f"as {values.model} gives them"
     if values.model in PACKAGED:
-        return f"of the pip package {PACKAGED[values.model].module.replace('_', '-')}"
+        return f"of the pip package {PACKAGED[values.model].package}"
     tag = values.tags.get(values.release)
     return f"{values.model}{f'.{tag}' if tag else ''} of the timm hub"
 

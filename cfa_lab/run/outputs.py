@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from cfa_lab.config import Config
-from cfa_lab.data.samples import SampleTable
 from cfa_lab.evaluation import diagnostics
 from cfa_lab.evaluation.diagnostics import PatchWitness
 from cfa_lab.evaluation.maps import write_maps
@@ -24,6 +23,7 @@ from cfa_lab.records.history import read_history
 from cfa_lab.records.misses import write_misses
 from cfa_lab.records.predictions import write_predictions
 from cfa_lab.run.keys import own_code
+from cfa_lab.run.opening import set_by
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.tracking import Outcome, Panel
 from cfa_lab.training.description import ModelDescription, ModelThresholds
@@ -106,13 +106,6 @@ def kinds_of(result: Evaluation) -> dict[str, Any] | None:
     if result.thresholds is None:
         return None
     return found_by_kind(result.images, result.looks, result.thresholds.image)
-
-
-def set_by(config: Config, table: SampleTable) -> tuple[int, str]:
-    """How many normal images set the thresholds, and which; 0 where no threshold is set."""
-    if config.evaluation.folds:
-        return len(table.train), "training images, each scored by a model fitted without it"
-    return len(table.validation), "held-out normal images"
 
 
 def make_witness(config: Config, prepared: Preparation) -> PatchWitness | None:

@@ -19,7 +19,6 @@ from cfa_lab.evaluation.maps import See
 from cfa_lab.evaluation.summary import Evaluation, best_on_test
 from cfa_lab.evaluation.thresholds import Thresholds, set_thresholds
 from cfa_lab.method.detector import Detector
-from cfa_lab.metrics.thresholds import too_few_images
 from cfa_lab.progress import phase
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
@@ -27,13 +26,12 @@ from cfa_lab.records.record import write_record
 from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
 from cfa_lab.run.crossfit import cross_fitted_thresholds
 from cfa_lab.run.log import Begin, kept_log
-from cfa_lab.run.opening import opening
+from cfa_lab.run.opening import doubt_about_thresholds, opening, set_by
 from cfa_lab.run.outputs import (
     diagnose,
     kinds_of,
     make_outcome,
     make_witness,
-    set_by,
     write_results,
 )
 from cfa_lab.run.prepare import Preparation, prepare
@@ -58,6 +56,8 @@ class RunResult:
     figures: list[Path]
     thresholds_from: str
     """How many normal images of which kind set the thresholds, in words."""
+    threshold_doubt: str | None
+    """Why these are too few, and the ways out."""
 
 
 @dataclass
@@ -109,6 +109,7 @@ def _run(
         *doubts_by_name(table),
         *notes_by_name(table),
         *doubt_about_validation(seen_in_training(table, table.validation)),
+        *filter(None, [few := doubt_about_thresholds(config, table)]),
     ):
         log.warning("%s", doubt)
     refuse_taken(folder, resume=config.resume, fit_key=prepared.fit_key)
@@ -148,10 +149,6 @@ def _run(
             seen, outside["num_empty_masks"], outside["num_inverted_masks"]
         ):
             log.warning("%s", doubt)
-        rule, quantile = config.evaluation.threshold, config.evaluation.quantile
-        num_normal, normal_images = set_by(config, table)
-        if num_normal and (few := too_few_images(num_normal, rule, quantile)):
-            log.warning("%s", few)
         result = _with_best_epochs(config, folder, result, trackers)
         with timing.measure("diagnostics"):
             diagnosis = diagnose(config, folder, detector, witness)
@@ -179,7 +176,8 @@ def _run(
         folder=folder,
         evaluation=result,
         figures=figures,
-        thresholds_from=f"{num_normal} {normal_images}",
+        thresholds_from=" ".join(map(str, set_by(config, table))),
+        threshold_doubt=few,
     )
 
 

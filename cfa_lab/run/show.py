@@ -21,6 +21,8 @@ def show_result(result: Any) -> None:
     if any(name.startswith("threshold/") for name in found.metrics):
         console.print(f"\nat the thresholds set on {result.thresholds_from}")
         console.print(_table(found.metrics, "threshold/", {}))
+        if result.threshold_doubt:
+            console.print(f"  but {result.threshold_doubt}")
         kinds = found_by_kind(found.images, found.looks, found.thresholds.image)
         for line in told_of_kinds(kinds):
             console.print(f"  {line}")

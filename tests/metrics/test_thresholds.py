@@ -8,6 +8,7 @@ from scipy import stats
 
 from cfa_lab.errors import UserError
 from cfa_lab.metrics.thresholds import (
+    carried_quantile,
     extreme_value_threshold,
     fit_threshold,
     images_needed,
@@ -107,6 +108,9 @@ def test_unknown_rules_and_impossible_quantiles_are_refused() -> None:
 def test_how_many_images_carry_a_quantile(quantile, needed):
     assert images_needed(quantile) == needed
     few = too_few_images(needed - 1, "quantile", quantile)
-    assert few is not None and f"give {needed} or more" in few
+    assert few is not None
+    assert f"about 1 in {needed} will lie above" in few
+    assert f"1 in {needed} lies" in few
+    assert needed - 1 < 2 or images_needed(carried_quantile(needed - 1)) <= needed - 1
     assert too_few_images(needed, "extreme_value", quantile) is None
     assert too_few_images(2, "mean_sd", quantile) is None

@@ -10,8 +10,10 @@ from cfa_lab.data.samples import Sample
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.maps import score_images
 from cfa_lab.run.crossfit import cross_fitted_thresholds, folds_of
+from cfa_lab.run.opening import doubt_about_thresholds
 from cfa_lab.run.prepare import prepare
 from cfa_lab.run.run import run
+from cfa_lab.run.tables import read_table
 from cfa_lab.training.fit import fit_pyramid
 
 SOLVED = ("optimizer=closed_form", "loss.learnable_radius=false")
@@ -49,10 +51,48 @@ def test_thresholds_are_those_of_models_fitted_without_the_image(tiny_config):
     assert found.image == pytest.approx(np.quantile(scores, 0.5), rel=1e-12)
 
 
+@pytest.mark.parametrize("tiles", [False, True], ids=["images", "tiles"])
+@pytest.mark.parametrize("memory_gb", ["8", "0"], ids=["in memory", "streamed"])
+@pytest.mark.parametrize(
+    "fit", [SOLVED, ("memory_bank.kind=coreset", *SOLVED), ("trainer.epochs=1",)]
+)
+def test_features_gathered_once_give_the_bits_of_those_gathered_for_each_part(
+    tiny_config, monkeypatch: pytest.MonkeyPatch, fit, memory_gb: str, tiles: bool
+):
+    cut = (
+        ("image.resize=tile", "image.height=32", "image.width=32", "image.overlap=8")
+        if tiles
+        else ()
+    )
+    config = tiny_config(*(*fit, *cut), "evaluation.folds=2", f"features.memory_gb={memory_gb}")
+    prepared = prepare(config)
+    table, extractor = prepared.table, prepared.extractor
+    scores = []
+    for part in folds_of(table.train, 2, seed=config.dataset.subset_seed):
+        rest = [table.absolute(s.path) for s in table.train if s not in part]
+        detector, _ = fit_pyramid(extractor.collect(rest), pooled=True, preset=config, seed=0)
+        scores += [scored.score for scored, _ in score_images(detector, extractor, table, part)]
+    collected = []
+    collect = type(extractor).collect
+
+    def counted(self, paths):
+        collected.append(len(paths))
+        return collect(self, paths)
+
+    monkeypatch.setattr(type(extractor), "collect", counted)
+    assert list(cross_fitted_thresholds(config, prepared).normal_scores) == scores
+    assert collected == [len(table.train)]
+
+
 def test_a_run_says_which_images_set_its_thresholds(tiny_config, tmp_path: Path):
     result = run(tiny_config(*SOLVED, "evaluation.folds=2"), tmp_path / "run")
     assert result.thresholds_from == ("5 training images, each scored by a model fitted without it")
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert result.threshold_doubt == (
+        "5 normal images cannot carry the quantile 0.995, beyond which 1 in 200 lies: of new "
+        "normal images about 1 in 6 will lie above their highest score; "
+        "evaluation.quantile=0.8 is what 5 carry"
+    )
     assert record["protocol"]["threshold_rule"] == "quantile"
     assert record["protocol"]["num_train"] == 5
     assert "threshold/image_f1" in record["metrics"]
@@ -60,6 +100,37 @@ def test_a_run_says_which_images_set_its_thresholds(tiny_config, tmp_path: Path)
     assert model["thresholds"]["origin"]["num_images"] == 5
     assert (tmp_path / "run" / "misses.csv").is_file()
     assert (tmp_path / "run" / "figures" / "wrong.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["dataset.validation_fraction=0.4"], "evaluation.folds=5 lets all 5 normal images set it"),
+        (["dataset.validation_fraction=0.4"], "evaluation.quantile=0.5 is what 2 carry"),
+        (["dataset.validation_fraction=0.4", "evaluation.threshold=extreme_value"], "is a guess"),
+        (["dataset.validation_fraction=0.2"], "1 normal image cannot carry"),
+        (["evaluation.folds=2", "evaluation.quantile=0.9"], "evaluation.quantile=0.8 is what 5"),
+    ],
+)
+def test_too_few_images_are_named_before_anything_is_computed(tiny_config, settings, told: str):
+    config = tiny_config(*settings)
+    doubt = doubt_about_thresholds(config, read_table(config))
+    assert doubt is not None
+    assert told in doubt
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["evaluation.folds=5", "evaluation.quantile=0.8"],
+        ["dataset.validation_fraction=0.4", "evaluation.quantile=0.5"],
+        ["dataset.validation_fraction=0.4", "evaluation.threshold=mean_sd"],
+    ],
+)
+def test_enough_images_and_no_thresholds_raise_no_doubt(tiny_config, settings):
+    config = tiny_config(*settings)
+    assert doubt_about_thresholds(config, read_table(config)) is None
 
 
 def test_one_part_is_refused_and_none_leaves_keys_alone(tiny_config):
