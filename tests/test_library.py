@@ -20,7 +20,7 @@ def test_public_names_are_listed_before_they_are_imported():
 
 
 def test_a_long_fit_can_be_watched(capsys: pytest.CaptureFixture[str], monkeypatch):
-    monkeypatch.setattr("cfa_lab.progress.WORTH_A_LINE", 0.0)
+    monkeypatch.setattr("cfa_lab.progress.displays.WORTH_A_LINE", 0.0)
     levels = [torch.rand(3, 4, 8, 8), torch.rand(3, 6, 4, 4)]
     cfa_lab.fit_pyramid(levels, seed=0)
     assert capsys.readouterr() == ("", "")

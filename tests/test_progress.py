@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from cfa_lab import progress
-from cfa_lab.progress import Phase, each, phase, show_progress
+from cfa_lab.progress import ConsoleHandler, Phase, displays, each, phase, show_progress, shown
 
 
 class Clock:
@@ -15,7 +14,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.now = 100.0
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -83,11 +82,11 @@ def test_text_holds_count_rate_and_time(clock: Clock):
 def test_each_counts_and_ends_with_the_last_one_whoever_asks_for_more():
     items = each(iter("abc"), "reading", 3)
     assert [next(items), next(items), next(items)] == ["a", "b", "c"]
-    (inner,) = progress._phases
+    (inner,) = shown._phases
     assert inner.done == 2
     items.close()
     assert inner.done == 3
-    assert progress._phases == []
+    assert shown._phases == []
     assert list(each([], "reading", 0)) == []
 
 
@@ -100,20 +99,20 @@ def test_nothing_is_shown_unless_somebody_asks(capsys: pytest.CaptureFixture[str
 def test_an_error_ends_the_phase_without_a_word(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(progress, "WORTH_A_LINE", 0)
+    monkeypatch.setattr(displays, "WORTH_A_LINE", 0)
     with pytest.raises(OSError, match="disk"), show_progress(live=False), phase("figures"):
         raise OSError("disk")
-    assert progress._phases == []
-    assert progress._display is None
+    assert shown._phases == []
+    assert shown._display is None
     assert capsys.readouterr().err == ""
 
 
 def test_without_a_terminal_a_long_phase_is_heard_of_and_what_took_long_leaves_a_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.02)
-    monkeypatch.setattr(progress, "WORTH_A_LINE", 0.05)
-    monkeypatch.setattr(progress.Display, "seconds_between_looks", 0.01)
+    monkeypatch.setattr(displays, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(displays, "WORTH_A_LINE", 0.05)
+    monkeypatch.setattr(displays.Display, "seconds_between_looks", 0.01)
     with show_progress(live=False, label="3-weave"):
         with phase("reading"):
             pass  # takes no time, so it is not worth a line
@@ -134,7 +133,7 @@ def test_the_live_line_moves_and_log_lines_stand_above_it(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     log = logging.getLogger("cfa_lab.tests")
-    handler = progress.ConsoleHandler()
+    handler = ConsoleHandler()
     log.addHandler(handler)
     long = "word " * 60
     try:
