@@ -56,7 +56,7 @@ def draw_score_histogram(
         style: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": DASHED}
         counts.axvline(threshold, label=f"Threshold {threshold:.4g}", **style)
         ticks.axvline(threshold, **style)
-    tidy(counts, title="Image scores", y="Images")
+    tidy(counts, title="Scores", y="Images")
     tidy(ticks, title="", x="Score")
     counts.yaxis.get_major_locator().set_params(integer=True)
     counts.tick_params(labelbottom=False)
@@ -68,12 +68,17 @@ def draw_score_histogram(
 
 def draw_solution(row: Mapping[str, float], path: Path) -> None:
     """Draw the attraction before and after a descriptor was solved for, from its one step."""
+    from matplotlib.ticker import MaxNLocator
+
     values = [row["train/attraction"], row[ATTRACTION_AFTER]]
     figure, ((axes,),) = new_figure(WIDTH, 1.5)
     bars = axes.barh(["Before", "After"], values, color=[QUIET, NORMAL], height=0.6)
-    axes.bar_label(bars, labels=[f"{value:.4g}" for value in values], padding=3)
+    labels = [f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" for value in values]
+    axes.bar_label(bars, labels=labels, padding=3, fontsize=TEXT, color=INK)
     axes.invert_yaxis()
-    axes.margins(x=0.2)  # for the longest label
+    axes.margins(x=0.25)  # for the longest label, and the last number below
+    axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
+    axes.xaxis.set_major_formatter("{x:,.6g}")
     tidy(axes, title="Solved in one pass", x="Attraction, mean squared distance to entries over nu")
     save(figure, path)
 
@@ -100,18 +105,17 @@ def draw_training(
         _draw_steps(active, steps, share, label=term, color=colour)
     _draw_steps(radius, steps, table["train/radius"], label="Radius", color=NORMAL, smooth=False)
     if sqrt_alpha is not None:
-        label = f"Square root of alpha, {sqrt_alpha:.3g}"
+        label = f"Root of alpha, {sqrt_alpha:.3g}"
         radius.axhline(sqrt_alpha, label=label, color=QUIET, linewidth=0.9, linestyle=DASHED)
     tidy(loss, title="Loss and its terms")
     tidy(radius, title="Radius of the hyperspheres")
-    tidy(active, title="Share of active pairs", x="Step")
+    tidy(active, title="Share of active pairs")
     for axes, text in (
         (loss, "Attraction: pairs outside their radius; repulsion: pairs nearer than allowed."),
         (radius, "Patches nearer than this to an entry count as normal and pull no more."),
-        (active, "Of all patch-entry pairs, those that a term still acts on."),
+        (active, f"Of all patch-entry pairs, those a term acts on. {_steps_and_epochs(table)}."),
     ):
         axes.set_xlabel(text, fontsize=SMALL, color=QUIET, loc="left")
-    active.set_xlabel(f"{_steps_and_epochs(table)}. {active.get_xlabel()}", fontsize=SMALL)
     lowest, highest = np.fmin.reduce(losses, initial=np.inf), np.fmax.reduce(losses, initial=0)
     if 0 < 30 * lowest < highest:
         loss.set_yscale("log", nonpositive="mask")
@@ -135,6 +139,8 @@ def draw_curves(
     `told` are the run's metrics, of which each curve says its own; a curve up to a limit has a line
     there. `marks` are points (x, y) at which a threshold lies, by the curve's name.
     """
+    from matplotlib.ticker import MaxNLocator
+
     num_columns = min(max(len(curves), 1), CURVES_IN_A_ROW)
     num_rows = max(1, -(-len(curves) // CURVES_IN_A_ROW))
     size = (2.6 * num_columns, 2.7 * num_rows)
@@ -148,6 +154,8 @@ def draw_curves(
         smaller: dict[str, Any] = {"fontsize": TEXT, "fontweight": "bold", "color": INK}
         axes.set_title(curve.title, loc="left", **smaller)  # it ends before the next column
         axes.set_box_aspect(1)
+        if curve.x.max() > 1:  # numbers longer than those of a share need more room
+            axes.xaxis.set_major_locator(MaxNLocator(3))
         if curve.y.min() >= 0 and curve.y.max() <= 1:
             axes.set_ylim(-0.02, 1.02)
         areas = _areas(name, told or {})

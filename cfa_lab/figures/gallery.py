@@ -86,7 +86,8 @@ def _pictures(page: Page, top: float, height: float, panel: Panel) -> None:
     else:
         truth = np.where(panel.mask[..., None], 255, 26).astype(np.uint8).repeat(3, axis=2)
     for column, picture in enumerate((panel.image, truth, panel.heat, panel.overlay)):
-        page.paste(picture, _left_of(column), top, CELL, height)
+        plain = picture is truth and _is_blank(panel)
+        page.paste(picture, _left_of(column), top, CELL, height, is_ground=plain)
     if _is_blank(panel):
         text = "no mask" if panel.label else "no defect"
         middle = _left_of(COLUMNS.index("Ground truth")) + CELL / 2

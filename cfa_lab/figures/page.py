@@ -1,5 +1,6 @@
 """A page of pictures and words, painted with Pillow: over pictures matplotlib takes seconds."""
 
+import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from cfa_lab.figures.style import INK
 from cfa_lab.files import replacing
+from cfa_lab.records.figures import PICTURE_BOXES
 
 POINT = 72
 """Points of an inch."""
@@ -29,13 +32,15 @@ class Written(NamedTuple):
 class Page:
     """A white page addressed in inches from its upper left corner.
 
-    `words` lists what has been written, for whoever asks what the page says.
+    `words` lists what has been written, for whoever asks what the page says, and `boxes` where
+    pictures lie: left, top, right and bottom in pixels.
     """
 
     width: float
     height: float
     dots_per_inch: int
     words: list[Written] = field(default_factory=list)
+    boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.picture = Image.new(
@@ -48,11 +53,19 @@ class Page:
         return round(inches * self.dots_per_inch)
 
     def paste(
-        self, picture: np.ndarray, left: float, top: float, width: float, height: float
+        self,
+        picture: np.ndarray,
+        left: float,
+        top: float,
+        width: float,
+        height: float,
+        *,
+        is_ground: bool = False,
     ) -> tuple[int, int, int, int]:
         """Put a picture (h, w, 3) uint8 into the middle of a box, as large as its shape allows.
 
-        Returns its own box in pixels: left, top, right, bottom.
+        Returns its own box in pixels: left, top, right, bottom. `is_ground`: it is a plain field to
+        write on, and goes with the page's ground.
         """
         scale = min(self.pixels(width) / picture.shape[1], self.pixels(height) / picture.shape[0])
         size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
@@ -62,7 +75,10 @@ class Page:
         if image.size != size:
             image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         self.picture.paste(image, (x, y))
-        return x, y, x + size[0], y + size[1]
+        box = (x, y, x + size[0], y + size[1])
+        if not is_ground:
+            self.boxes.append(box)
+        return box
 
     def fill(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
         """Fill a box, at least one pixel wide and high."""
@@ -108,7 +124,10 @@ class Page:
         kind = Image.EXTENSION.get(suffix) or Image.registered_extensions()[suffix]
         with replacing(path) as partial:
             dots = (self.dots_per_inch, self.dots_per_inch)
-            self.picture.save(partial, kind, compress_level=COMPRESSION, dpi=dots)
+            told = PngInfo()
+            told.add_text(PICTURE_BOXES, json.dumps(self.boxes))
+            packing = {"compress_level": COMPRESSION, "pnginfo": told} if kind == "PNG" else {}
+            self.picture.save(partial, kind, dpi=dots, **packing)
 
 
 def _shorten(text: str, num_characters: int) -> str:

@@ -23,3 +23,9 @@ WRONG = CaseFigure("wrong.png", "Wrong decisions")
 """Drawn where a threshold was set, its title with the counts."""
 
 SCORES, TRAINING, CURVES = "scores.png", "training.png", "curves.png"
+
+PICTURE_BOXES = "cfa_lab:pictures"
+"""The text in a figure's PNG file that says which boxes of it are pictures, as JSON.
+
+Left, top, right and bottom of each, in pixels; all else is words on a white ground.
+"""

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 from itertools import combinations
@@ -34,7 +35,8 @@ from cfa_lab.figures.gallery import (
     MARGIN,
     gallery,
 )
-from cfa_lab.figures.style import DOTS_PER_INCH
+from cfa_lab.figures.style import DOTS_PER_INCH, TEXT
+from cfa_lab.records.figures import PICTURE_BOXES
 from cfa_lab.records.history import ATTRACTION_AFTER
 from cfa_lab.tracking import Curve, Panel
 
@@ -239,6 +241,21 @@ def test_a_gallery_has_a_row_per_panel_with_its_caption():
             assert shown.mean(axis=(0, 1)) == pytest.approx(expected.mean(axis=(0, 1)), abs=4)
 
 
+def test_a_saved_gallery_says_where_its_pictures_are(tmp_path: Path):
+    """A dark page leaves these as they are; the plain field of a normal image is none of them."""
+    page = gallery(two_panels(), title="Misses", low=0, high=1)
+    page.save(tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as saved:
+        boxes = json.loads(saved.info[PICTURE_BOXES])
+        pixels = np.array(saved)
+    assert len(boxes) == 4 + 3 + 1, "and the colour bar"
+    for left, top, right, bottom in boxes:
+        pixels[top:bottom, left:right] = 255
+    ground = pixels.reshape(-1, 3)
+    assert (ground == 227).all(axis=1).sum() > 1000, "no defect"
+    assert np.abs(np.diff(ground.astype(int), axis=1)).max(axis=1).astype(bool).mean() < 0.01
+
+
 def test_a_gallery_says_what_images_are_called_and_where_pixels_are_outlined():
     """A score at the threshold is a defect's: the second panel is a false alarm, in colour."""
     page = gallery(
@@ -413,9 +430,24 @@ def assert_apart_and_on_the_page(figure) -> None:
         assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, box
     for one, other in combinations(boxes, 2):
         assert not one.padded(-1).overlaps(other.padded(-1)), (one, other)
+    for axes in figure.axes:
+        assert_words_apart(figure, axes)
 
 
-@pytest.mark.parametrize("scale", [1e-7, 0.01, 1.0, 123456.0])
+def assert_words_apart(figure, axes) -> None:
+    """No title, legend, label of an axis or of a bar lies on another, or is cut off by the page."""
+    legend = axes.get_legend()
+    words = [axes._left_title, axes.xaxis.label, *axes.texts]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticklabels() if low <= tick.get_position()[0] <= high]
+    words = [word for word in (*words, *ticks) if word.get_visible() and word.get_text()]
+    boxes = [word.get_window_extent() for word in (*words, *filter(None, [legend]))]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), words
+    for one, other in combinations(boxes, 2):
+        assert not one.padded(-1).overlaps(other.padded(-1)), (axes, one, other)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 0.01, 1.0, 123456.0, 208361.0])
 def test_charts_of_any_scale_stay_apart_and_on_the_page(figures, tmp_path, scale):
     scores = np.random.default_rng(0).random(20_000) * scale
     predictions = [prediction(i % 2, score) for i, score in enumerate(scores)]
@@ -456,5 +488,6 @@ def test_a_solution_is_drawn_as_attraction_before_and_after(tmp_path, monkeypatc
     row = {"train/attraction": 8.0, "train/attraction_after": 2.0}
     draw_solution(row, tmp_path / "x.png")
     (axes,) = kept[0].axes
+    assert {text.get_fontsize() for text in axes.texts} == {TEXT}
     assert [bar.get_width() for bar in axes.patches] == [8.0, 2.0]
     assert "Solved in one pass" in (axes.get_title(), axes.get_title(loc="left"))

@@ -1,5 +1,7 @@
 """The report as files: what a study's numbers become, and what is refused in one line."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -7,11 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers.synthetic import write_run, write_study
+from PIL import Image
 
 from cfa_lab.errors import UserError
+from cfa_lab.figures.page import Page
+from cfa_lab.records.figures import CASE_FIGURES
 from cfa_lab.report import command as report
 from cfa_lab.report.collect import collect
 from cfa_lab.report.page.gallery import choose_pictures
@@ -215,6 +221,30 @@ def test_pictures_cut_off_or_changed_anywhere_are_left_out(tmp_path):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         changed = list(choose_pictures(study, 18))
         assert all(0 < len(pictures) <= num_whole for pictures in (cut, changed))
+
+
+def test_a_picture_that_says_where_its_pictures_are_is_split_for_dark_pages(tmp_path):
+    write_run(tmp_path / "runs" / "one", pictures=True)
+    page = Page(2.0, 1.0, 100)
+    page.write(0.1, 0.3, "score 1", size=8)
+    page.paste(np.full((60, 60, 3), (10, 200, 30), np.uint8), 1.0, 0.2, 0.6, 0.6)
+    for figure in CASE_FIGURES.values():
+        page.save(tmp_path / "runs" / "one" / "figures" / figure.file)
+    picture = next(iter(choose_pictures(collect([tmp_path / "runs"]), 1)))
+    assert picture.words is not None
+
+    def pixels(uri: str) -> np.ndarray:
+        packed = base64.b64decode(uri.removeprefix("data:image/webp;base64,"))
+        with Image.open(io.BytesIO(packed)) as image:
+            return np.asarray(image.convert("RGBA"))
+
+    alone, words = pixels(picture.uri), pixels(picture.words)
+    inside = np.zeros((100, 200), bool)
+    inside[20:80, 100:160] = True
+    assert ((alone[..., 3] == 255) == inside).all()
+    assert np.abs(alone[30:70, 110:150, :3].astype(int) - (10, 200, 30)).max() < 12
+    assert (words[inside] == 255).all()
+    assert (words[:, :90, :3] < 100).any(), "the text"
 
 
 def test_published_figures_stand_beside_matching_settings_only(tmp_path):

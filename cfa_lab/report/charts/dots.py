@@ -121,9 +121,10 @@ def dot_rows(labels: Sequence[str], panel: DotPanel, *, colours: Mapping[str, in
     parts, bottom = drawn.draw(6.0)
     size = f"{drawn.width:.0f} {bottom + MARGIN:.0f}"
     return (
-        f'<div class="wide" tabindex="0"><svg class="dots" viewBox="0 0 {size}" '
-        f'style="width:{drawn.width:.0f}px" role="group" aria-label="{escape(panel.title)}">'
-        f"{''.join(parts)}</svg></div>"
+        f'<div class="sheet"><div class="scroll wide" tabindex="0">'
+        f'<svg class="dots" viewBox="0 0 {size}" style="width:{drawn.width:.0f}px" role="group" '
+        f'aria-label="{escape(panel.title)}">'
+        f"{''.join(parts)}</svg></div></div>"
     )
 
 

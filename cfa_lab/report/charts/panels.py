@@ -11,6 +11,8 @@ NUM_COLOURS = 8
 
 WIDTH, HEIGHT = 320, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 30
+ROOM_FOR_NAMES = 0.1
+"""Above all lines, for the names of marks: a share of the axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ def line_panel(
     (xs if marks_on_x else ys).extend(value for value, _ in marks)
     x_low, x_high = span(min(xs), max(xs))
     y_low, y_high = span(min(ys) if low is None else low, max(ys) if high is None else high)
+    if marks_on_x:
+        y_high += ROOM_FOR_NAMES * (y_high - y_low)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -144,9 +148,10 @@ def parallel_coordinates(
             f"<title>{escape(row['label'])}</title></polyline>"
         )
     return (
-        f'<div class="scroll" tabindex="0"><svg class="coordinates" viewBox="0 0 {width} {height}" '
+        f'<div class="sheet"><div class="scroll wide" tabindex="0"><svg class="coordinates" '
+        f'viewBox="0 0 {width} {height}" '
         f'style="width:{width}px" role="img" aria-label="{escape(title)}">'
-        f"{''.join(lines)}{''.join(parts)}</svg></div>"
+        f"{''.join(lines)}{''.join(parts)}</svg></div></div>"
     )
 
 

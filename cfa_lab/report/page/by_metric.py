@@ -7,7 +7,7 @@ from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.charts.dots import dot_rows
 from cfa_lab.report.charts.panels import parallel_coordinates
 from cfa_lab.report.comparisons import MACRO, Comparison, means_panel
-from cfa_lab.report.page.html_table import head, sheet
+from cfa_lab.report.page.html_table import head, setting_name, sheet
 from cfa_lab.report.page.statements import beside_the_paper, statements
 from cfa_lab.report.statistics import Summary
 from cfa_lab.report.tables.markdown import percent
@@ -38,9 +38,9 @@ def _heat_map(found: Comparison) -> str:
     for setting in _highest(found, MOST_ROWS):
         row = table[setting]
         name = (
-            f"<strong>{escape(setting)}</strong> <em>best</em>"
+            f"<strong>{setting_name(setting)}</strong> <em>best</em>"
             if setting == found.best
-            else escape(setting)
+            else setting_name(setting)
         )
         cells = "".join(
             _heat_cell(row.get(place), low, high, num_categories=len(study.categories))

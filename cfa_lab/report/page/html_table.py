@@ -1,6 +1,7 @@
 """Tables of the report page, which its script sorts and filters."""
 
 import math
+import re
 from collections.abc import Container, Sequence
 from html import escape
 
@@ -30,6 +31,11 @@ def sheet(head_cells: str, rows: Sequence[str], what: str, *, css: str = "") -> 
         f'aria-label="{escape(what)}"><table class="{css}"><thead><tr>{head_cells}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></div>"
     )
+
+
+def setting_name(setting: str) -> str:
+    """A setting's name as HTML that breaks between its parts where a column is narrow."""
+    return re.sub(r"(=|\.(?=[a-z]))", r"\1<wbr>", escape(setting))
 
 
 def number_cell(value: float | None, form: str) -> str:

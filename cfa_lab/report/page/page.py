@@ -118,7 +118,7 @@ def _page(title: str, summary: str, sections: Mapping[str, str]) -> str:
 </header>
 <main>{body}</main>
 <dialog id="large" aria-label="Picture">
-<button type="button">Close</button><img alt="">
+<button type="button">Close</button><div></div>
 </dialog>
 <script>{script}</script>
 </body>

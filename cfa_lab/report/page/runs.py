@@ -8,7 +8,7 @@ from typing import Any
 from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import LeftOut, RecordedRun, Study
 from cfa_lab.report.page.gallery import Picture
-from cfa_lab.report.page.html_table import head, number_cell, sheet
+from cfa_lab.report.page.html_table import head, number_cell, setting_name, sheet
 from cfa_lab.report.tables.markdown import percent
 
 MOST_MISSING = 100
@@ -35,9 +35,12 @@ def _picture(picture: Picture) -> str:
         f"{picture.run.category}: {picture.caption}. {picture.run.setting} seed={picture.run.seed}"
     )
     width, height = picture.size
+    size = f'width="{width}" height="{height}"'
+    words = "" if picture.words is None else f'<img class="words" src="{picture.words}" alt="">'
+    whole = "" if words else ' class="plain"'
     return (
-        f'<figure><button type="button" class="enlarge"><img src="{picture.uri}" width="{width}" '
-        f'height="{height}" alt="{escape(caption)}"></button>'
+        f'<figure><button type="button" class="enlarge"><span class="layers">{words}'
+        f'<img{whole} src="{picture.uri}" {size} alt="{escape(caption)}"></span></button>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
@@ -51,7 +54,7 @@ def runs_table(study: Study) -> str:
         record, environment = run.record, run.record.get("environment", {})
         metrics = [record["metrics"].get(name) for name in study.metrics]
         intervals = [record.get("intervals", {}).get(name) for name in study.metrics]
-        cells = f"<td>{escape(run.setting)}</td>" + number_cell(run.seed, "g")
+        cells = f'<td class="name">{setting_name(run.setting)}</td>' + number_cell(run.seed, "g")
         for name, value, interval in zip(study.metrics, metrics, intervals, strict=True):
             if value is None:
                 why = record.get("undefined", {}).get(name, "not measured")

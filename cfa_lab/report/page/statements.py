@@ -4,7 +4,7 @@ import math
 from html import escape
 
 from cfa_lab.report.comparisons import Comparison
-from cfa_lab.report.page.html_table import head, sheet
+from cfa_lab.report.page.html_table import head, setting_name, sheet
 from cfa_lab.report.selection import Winner, choose_winner
 from cfa_lab.report.statistics import ALL_PAIRS_UP_TO, LEAST_CASES, MOST_COMPARED, Difference
 from cfa_lab.report.tables import published
@@ -58,7 +58,7 @@ def _difference_row(difference: Difference) -> str:
     d = difference
     interval = "none" if math.isnan(d.low) else f"{100 * d.low:+.2f} to {100 * d.high:+.2f}"
     cells = (
-        f'<th scope="row">{escape(d.a)}</th><td class="name">{escape(d.b)}</td>'
+        f'<th scope="row">{setting_name(d.a)}</th><td class="name">{setting_name(d.b)}</td>'
         f'<td class="number" data-value="{d.mean:.8f}">{100 * d.mean:+.2f}</td>'
         f'<td class="{d.verdict}">{"A " * (d.verdict != "inconclusive")}{d.verdict}</td>'
         f'<td class="number" data-value="{_sortable(d.low)}">{interval}</td>'

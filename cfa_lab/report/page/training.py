@@ -7,9 +7,9 @@ from typing import Any
 
 from cfa_lab.records.diagnostics import INSIDE, KINDS, read_diagnostics, scalars
 from cfa_lab.records.history import ATTRACTION_AFTER, Trace, read_trace
-from cfa_lab.report.charts.panels import Line, colour_class, line_chart
+from cfa_lab.report.charts.panels import Line, colour_class, line_chart, short
 from cfa_lab.report.collect import RecordedRun, Study
-from cfa_lab.report.page.html_table import head, number_cell, sheet
+from cfa_lab.report.page.html_table import head, number_cell, setting_name, sheet
 from cfa_lab.report.tables.costs import ROOT_ALPHA
 
 MOST_LINES = 48
@@ -75,12 +75,16 @@ def _traces(
 
     A descriptor that was solved for has no trace, but an attraction before and after.
     """
-    solved = [(run, trace) for run, trace in traces if ATTRACTION_AFTER in trace]
+    solved = [
+        (run, trace["train/attraction"], trace[ATTRACTION_AFTER])
+        for run, trace in traces
+        if ATTRACTION_AFTER in trace
+    ]
     traces = [(run, trace) for run, trace in traces if trace and ATTRACTION_AFTER not in trace]
     told = "".join(
-        f"<p>Solved in one pass: {escape(run.setting)}, seed {run.seed}, attraction "
-        f"{trace['train/attraction'][-1]:.4g} before, {trace[ATTRACTION_AFTER][-1]:.4g} after.</p>"
-        for run, trace in solved
+        f'<p class="whole">Solved in one pass: {escape(run.setting)}, seed {run.seed}, attraction '
+        f"{short(before[-1])} before, {short(after[-1])} after.</p>"
+        for run, before, after in solved
     )
     if not traces:
         return told
@@ -128,7 +132,7 @@ def _hyperspheres(found: Sequence[tuple[RecordedRun, Mapping[str, Any]]]) -> str
         numbers = [(run.seed, "g")]
         numbers += [(found_of[f"diagnostics/{name}"], form) for name, form in shown]
         cells = "".join(number_cell(value, form) for value, form in numbers)
-        rows.append(f'<tr><th scope="row">{escape(run.setting)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{setting_name(run.setting)}</th>{cells}</tr>')
     num_images = sorted({d["num_images"] for _, d in found})
     return (
         f"<p>Test patches of {_from_to(num_images)} images: shares inside no, one and several "

@@ -80,12 +80,10 @@
 
   // Pictures: the whole one in a dialog, which Escape closes.
   const dialog = document.getElementById("large");
-  const large = dialog.querySelector("img");
+  const large = dialog.querySelector("div");
   for (const button of all(".enlarge")) {
     button.addEventListener("click", () => {
-      const small = button.querySelector("img");
-      large.src = small.src;
-      large.alt = small.alt;
+      large.replaceChildren(button.querySelector(".layers").cloneNode(true));
       dialog.showModal();
     });
   }
