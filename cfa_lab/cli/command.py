@@ -24,7 +24,7 @@ from cfa_lab.cli.arguments import (
     without_plus,
 )
 from cfa_lab.cli.literal import as_typed
-from cfa_lab.cli.messages import describe, leave, report
+from cfa_lab.cli.messages import another_place, describe, leave, report
 from cfa_lab.cli.schema import TRUSTED, VERSION_BASE, to_config
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
@@ -72,7 +72,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         leave(describe(error))
     except OSError as error:
-        leave(f"{error.filename or 'the disk'}: {error.strerror}; choose another hydra.run.dir")
+        leave(f"{error.filename or 'the disk'}: {error.strerror}{another_place(sys.argv[1:])}")
     except KeyboardInterrupt:
         many = MULTIRUN_FLAGS & set(sys.argv)
         again = "; the same command goes on where it was" if many else ""

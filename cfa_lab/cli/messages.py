@@ -9,7 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from cfa_lab.cli.nearby import unknown_key
@@ -21,6 +23,21 @@ from cfa_lab.records.record import record_of
 
 NOISE = ("full_key", "object_type", "reference_type", "See http")
 """Beginnings of lines in Hydra's and OmegaConf's messages that tell a user nothing."""
+
+
+PLACES = {
+    "bench": "choose another --json",
+    "cache": "choose another --folder",
+    "doctor": "choose another --sheets, or --to where an archive is unpacked",
+    "export": "choose another --out",
+    "predict": "choose another --out",
+    "report": "choose another --output",
+    "sync": "copy the runs to a place that can be written",
+    "threshold": "copy the run to a place that can be written",
+}
+"""Sub-command -> what names the place that it writes to."""
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+"""What a place answers that cannot be written."""
 
 
 def leave(message: str, *, code: int = 1) -> NoReturn:
@@ -58,7 +75,21 @@ def of_the_machine(error: BaseException, folder: Path) -> str | None:
         return "too many files are open; raise the limit (ulimit -n)"
     if not folder.is_dir():
         return f"{folder} is gone: it was moved or deleted while the run went on; start it again"
-    return f"{error.filename or folder}: {error.strerror or error}"
+    line = f"{error.filename or folder}: {error.strerror or error}"
+    return f"{line}{another_place([])}" if error.errno in REFUSED else line
+
+
+def another_place(arguments: Sequence[str]) -> str:
+    """How to name a place that can be written, for a command line that wrote where none can be.
+
+    The end of a line; empty where no option names one.
+    """
+    first = arguments[0] if arguments else ""
+    if first.isalpha() and first != "plan":  # a sub-command
+        return f"; {PLACES[first]}" if first in PLACES else ""
+    of_many = "cfa_lab.cli.multirun" in sys.modules  # which is imported as a multirun starts
+    of_many |= HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return f"; choose another {'hydra.sweep.dir' if of_many else 'hydra.run.dir'}"
 
 
 def is_disk_full(error: BaseException) -> bool:

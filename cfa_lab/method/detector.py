@@ -16,12 +16,24 @@ from cfa_lab.method.scoring import Scoring
 
 
 class Detector(nn.Module):
-    """Descriptor, memory bank (m, d), radius r (scalar) and scoring of one fitted category."""
+    """Descriptor, memory bank (m, d), radius r (scalar) and scoring of one fitted category.
+
+    `fitted_sizes`: height and width of each level in the fit, where they are known; images of any
+    size are scored, but a level has the same share of the finest one's size.
+    """
 
     bank: Tensor
     radius: Tensor
 
-    def __init__(self, descriptor: Descriptor, bank: Tensor, radius: Tensor, scoring: Scoring):
+    def __init__(
+        self,
+        descriptor: Descriptor,
+        bank: Tensor,
+        radius: Tensor,
+        scoring: Scoring,
+        *,
+        fitted_sizes: Sequence[tuple[int, int]] | None = None,
+    ):
         super().__init__()
         if not 1 <= scoring.num_neighbours <= len(bank):
             raise UserError(
@@ -32,6 +44,7 @@ class Detector(nn.Module):
         self.register_buffer("bank", bank)
         self.register_buffer("radius", radius)
         self.scoring = scoring
+        self.fitted_sizes = fitted_sizes
         self._search: NeighbourSearch | None = None
 
     @float32_products()
@@ -93,9 +106,32 @@ class Detector(nn.Module):
                 f"levels are {shapes}; they must be maps (n, c, h, w) of the same n images, finest "
                 f"first, with {', '.join(map(str, wanted))} channels, as in the fit"
             )
+        sizes = [shape[2:] for shape in shapes]
+        if self.fitted_sizes is not None and not _same_shares(sizes, self.fitted_sizes):
+            raise UserError(
+                f"levels have the sizes {_told(sizes)}, and in the fit they had "
+                f"{_told(self.fitted_sizes)}: a level's share of the finest one's size must be the "
+                "same; give all maps of one pass of the network, as they are"
+            )
 
     def _images(self, levels: Sequence[Any], pooled: bool) -> Iterator[list[Tensor]]:
         weight = self.descriptor.weight
         for i in range(len(levels[0])):
             image = [select(level, slice(i, i + 1)).to(weight) for level in levels]
             yield image if pooled else [pool(level) for level in image]
+
+
+def _same_shares(sizes: Sequence[Sequence[int]], fitted: Sequence[Sequence[int]]) -> bool:
+    """Whether each level is to the finest one as in the fit, but for what networks round.
+
+    A size may be off by one in the fit, which counts as often as the finest map is larger now.
+    """
+    return all(
+        abs(now * was_finest - was * finest) <= was_finest + finest
+        for level, was_level in zip(sizes, fitted, strict=True)
+        for now, was, finest, was_finest in zip(level, was_level, sizes[0], fitted[0], strict=True)
+    )
+
+
+def _told(sizes: Sequence[Sequence[int]]) -> str:
+    return ", ".join(f"{height} x {width}" for height, width in sizes)

@@ -169,7 +169,9 @@ def detector_of(fit: Fit) -> Detector:
         num_entries = fit.settings.memory_bank.entries or len(bank)
         chosen = coreset_bank(descriptor, fit.levels, num_entries, seed=fit.seed)
         bank = chosen if kind == "coreset" else torch.cat([bank, chosen])
-    return Detector(descriptor, bank, fit.radius.detach(), make_scoring(fit.settings))
+    sizes = [(int(level.shape[-2]), int(level.shape[-1])) for level in fit.levels]
+    scoring = make_scoring(fit.settings)
+    return Detector(descriptor, bank, fit.radius.detach(), scoring, fitted_sizes=sizes)
 
 
 def num_scored_entries(settings: Settings, num_fitted: int) -> int:

@@ -2,10 +2,17 @@
 
 import errno
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from helpers.synthetic import write_study
+from helpers.tiny import TINY_RUN
 
+from cfa_lab.cli import command
+from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS
 from cfa_lab.cli.messages import of_the_machine, report
 
 
@@ -51,3 +58,59 @@ def test_memory_is_told_and_what_is_our_own_mistake_is_not_hidden(tmp_path: Path
     assert of_the_machine(ValueError("ours"), tmp_path) is None
     with pytest.raises(ValueError, match="ours"):
         report(ValueError("ours"), tmp_path)
+
+
+@pytest.mark.parametrize("word", [*SUBCOMMANDS, *CONFIGURED, PLAN, "-m", "seed=1"])
+def test_a_place_that_cannot_be_written_is_named_with_what_names_another(
+    word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Hydra's folders are for runs; a sub-command has an option of its own, or none at all."""
+
+    def refused(arguments: list[str]) -> None:
+        raise refusal(errno.EROFS, Path("place"))
+
+    monkeypatch.setattr(command, "_dispatch", refused)
+    monkeypatch.delitem(sys.modules, "cfa_lab.cli.multirun", raising=False)
+    monkeypatch.setattr("sys.argv", ["cfa_lab", word])
+    with pytest.raises(SystemExit):
+        command.main()
+    line = capsys.readouterr().err
+    assert line.startswith("cfa_lab: place: ")
+    options = re.findall(r"--\w+", line)
+    assert ("hydra.run.dir" in line) == (word in (PLAN, "-m", "seed=1"))
+    if word not in SUBCOMMANDS | CONFIGURED or not options:
+        return
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.argv", ["cfa_lab", word, *(["metrics"] * (word == "bench")), "--help"])
+    with pytest.raises(SystemExit):
+        command.main()
+    known = capsys.readouterr().out
+    assert all(option in known for option in options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["seed=0", "hydra.run.dir=file/run"], "choose another hydra.run.dir"),
+        (["-m", "seed=0", "hydra.sweep.dir=file/study"], "choose another hydra.sweep.dir"),
+        (["report", ".", "--output", "file/page"], "choose another --output"),
+    ],
+    ids=["a run", "a study", "a report"],
+)
+def test_the_option_is_that_of_what_was_typed(
+    arguments: list[str], said: str, tmp_path: Path, tiny_root: Path
+):
+    """A file stands where a folder is wanted, which no user may write into, root either."""
+    (tmp_path / "file").touch()
+    write_study(tmp_path / "runs", categories=1)
+    settings = [*TINY_RUN, f"dataset.root={tiny_root}"] if arguments[0] != "report" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "cfa_lab", *arguments, *settings],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("cfa_lab: ") and last.endswith(said), done.stderr

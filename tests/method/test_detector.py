@@ -126,6 +126,33 @@ def test_levels_that_are_not_the_fits_are_refused(wrong):
         detector.patch_scores(wrong(levels))
 
 
+@pytest.mark.parametrize("grid", [(8, 6), (9, 7), (15, 12), (16, 12), (33, 47), (112, 112), (2, 2)])
+@pytest.mark.parametrize("fitted", [(8, 6), (7, 7), (57, 57)])
+def test_images_of_any_size_are_scored_as_long_as_levels_go_together(fitted, grid):
+    """Networks halve a size and round up, so that shares differ by what is rounded."""
+
+    def halved(size: tuple[int, int]) -> list[tuple[int, int]]:
+        sizes = [size]
+        for _ in range(2):
+            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+        return sizes
+
+    channels = (4, 6, 5)
+    rng = torch.Generator().manual_seed(0)
+    levels = [
+        torch.rand(2, c, *s, generator=rng) for c, s in zip(channels, halved(fitted), strict=True)
+    ]
+    detector, _ = fit_pyramid(levels, preset="lab", seed=0)
+    other = [
+        torch.rand(1, c, *s, generator=rng) for c, s in zip(channels, halved(grid), strict=True)
+    ]
+    assert detector.score(other).shape == (1, *grid)
+    if min(grid) > 8:
+        wrong = [other[0], other[0][:, :1].repeat(1, 6, 1, 1), other[2]]
+        with pytest.raises(UserError, match="share of the finest one's size must be the same"):
+            detector.score(wrong)
+
+
 def test_a_process_that_allows_bf16_products_changes_no_score():
     """As Lightning users do: `torch.set_float32_matmul_precision("medium")` makes products bf16."""
     generator = torch.Generator().manual_seed(0)
