@@ -60,6 +60,8 @@ def mean_of(cells: Cells, *, without: str | None = None, only: str | None = None
 def main(study: Path) -> None:
     """Print the three tables as Markdown."""
     settings = read_cells(study)
+    if missing := [setting for setting in (CHOSEN, *OTHERS) if setting not in settings]:
+        sys.exit(f"{study} holds no complete run of {missing[0]}; run experiment=closed_form first")
     print(f"Means over {len(settings[CHOSEN])} cells, percent\n")
     print(f"| setting | {' | '.join(METRICS.values())} |\n|---|{'---:|' * len(METRICS)}")
     for setting, cells in sorted(settings.items()):

@@ -7,32 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.printed import printed, snippets
 from PIL import Image
 
 from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS, compose, main
 from cfa_lab.config import Config
 from cfa_lab.run.run import run
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PYTHON = re.compile(r"^( *)```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"(?:^|`)(?:[A-Z_]+=\S+ )?python -m cfa_lab ([^`\n]*)", re.MULTILINE)
 OTHERS = ("bench",)  # each comparison has flags of its own, which its tests know
-
-
-def snippets(document: str) -> list[str]:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    return [re.sub(rf"(?m)^{indent}", "", code) for indent, code in PYTHON.findall(text)]
+START = re.compile(r"(?:[A-Z_]+=\S+ )?python -m cfa_lab ")
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Document and the rest of each line after `python -m cfa_lab`."""
-    for path in DOCUMENTS:
-        text = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8"))  # lines that go on
-        for found in COMMAND.findall(text):
-            words = re.split(r"\s+#\s", found)[0].strip()
-            if words:
-                yield path.relative_to(ROOT).as_posix(), words
+    """Document and the rest of each command after `python -m cfa_lab`."""
+    for document, command in printed():
+        if found := START.match(command):
+            yield document, command[found.end() :]
 
 
 def is_placeholder(word: str) -> bool:

@@ -100,7 +100,7 @@ def draw_figures(
         figures.draw_cases(
             shown,
             path,
-            title=_title_of_wrong(predictions, *map(len, by_kind.values()), num_each),
+            title=_title_of_wrong(predictions, *map(len, by_kind.values()), most=num_each),
             low=low,
             high=high,
             image_threshold=image_threshold,
@@ -123,10 +123,10 @@ def draw_figures(
 
 
 def _title_of_wrong(
-    predictions: Sequence[dict[str, object]], num_missed: int, num_alarms: int, num_each: int
+    predictions: Sequence[dict[str, object]], num_missed: int, num_alarms: int, *, most: int
 ) -> str:
     num_defects = sum(row["label"] == 1 for row in predictions)
-    few = f" (up to {num_each} shown)" if max(num_missed, num_alarms) > num_each else ""
+    few = f" (up to {most} shown)" if max(num_missed, num_alarms) > most else ""
     return (
         f"{WRONG.title}: {num_missed or 'none'} of {num_defects} defect images missed, "
         f"{num_alarms or 'none'} of {len(predictions) - num_defects} normal images called defect"

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def scene(number: int, width: int, height: int) -> np.ndarray:
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def spot(width: int, height: int, *, colours: tuple[object, object]) -> Image.Image:
+def spot(width: int, height: int, *, colours: tuple[Any, Any]) -> Image.Image:
     """A mask whose defect is a rectangle in the second colour, on a ground of the first."""
     values = np.full((height, width, 3), colours[0], np.uint8)
     values[height // 3 : height // 2, width // 4 : width // 2] = colours[1]

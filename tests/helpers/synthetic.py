@@ -1,6 +1,7 @@
 """Run folders as a study would leave them, made without training.
 
-`python tests/helpers/synthetic.py FOLDER` writes 1000 of them, for measuring the report.
+`python tests/helpers/synthetic.py FOLDER` writes 1000 of them, for measuring the report; a number
+behind it, of settings, writes fewer.
 """
 
 import sys
@@ -144,9 +145,14 @@ def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    runs = Path(sys.argv[1])
+    runs, num_settings = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 22
     write_study(
-        runs, categories=15, Ks=tuple(range(1, 23)), gain=0.004, num_steps=1500, pictures=True
+        runs,
+        categories=15,
+        Ks=tuple(range(1, 1 + num_settings)),
+        gain=0.004,
+        num_steps=1500,
+        pictures=True,
     )
     for i in range(10):
         write_run(runs / f"failed-{i}", status="failed")

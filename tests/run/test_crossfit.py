@@ -60,7 +60,7 @@ def test_features_gathered_once_give_the_bits_of_those_gathered_for_each_part(
     tiny_config, monkeypatch: pytest.MonkeyPatch, fit, memory_gb: str, tiles: bool
 ):
     cut = (
-        ("image.resize=tile", "image.height=32", "image.width=32", "image.overlap=8")
+        ("image.resize=tile", "image.height=32", "image.width=32", "image.overlap=0")
         if tiles
         else ()
     )
