@@ -2,12 +2,20 @@
 
 import csv
 import os
+import re
+import shutil
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 PARTIAL = ".partial"
 """Ends the names of files that are being written; they begin with a dot."""
+STALE_SECONDS = 3600.0
+"""A file still unfinished after this time belongs to a process that was killed."""
 
 
 def user_path(text: str) -> Path:
@@ -43,11 +51,56 @@ def replacing(path: Path, *, durable: bool = True) -> Generator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left in a folder that nobody else is writing to now."""
+@contextmanager
+def draft_of(folder: Path) -> Generator[Path]:
+    """Hand out a new empty folder beside `folder`, to be renamed to it once it is complete.
+
+    It goes with the body, unless it was renamed; what processes left that were killed at it goes
+    now.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_dead_drafts(folder)
+    draft, lock = _new_draft(folder)
+    try:
+        draft.mkdir()
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _new_draft(folder: Path) -> tuple[Path, FileLock]:
+    """A name for a draft, and the lock that says that it is worked at and ends with its process."""
+    while True:
+        draft = folder.with_name(f".{folder.name}.{uuid4().hex}")
+        lock = FileLock(f"{draft}.lock")
+        lock.acquire()
+        if Path(lock.lock_file).exists():  # or somebody took it for a dead one's just now
+            return draft, lock
+        lock.release()
+
+
+def _remove_dead_drafts(folder: Path) -> None:
+    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{32}}(\.lock)?")
+    found = (path.name for path in folder.parent.iterdir() if name.fullmatch(path.name))
+    for draft in {folder.with_name(each.removesuffix(".lock")) for each in found}:
+        with suppress(OSError, Timeout), FileLock(f"{draft}.lock", timeout=0) as lock:
+            shutil.rmtree(draft, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove what killed processes left in a folder.
+
+    Where others may be writing to it now, only what is older than some seconds (`STALE_SECONDS`).
+    """
     for path in folder.glob(f".*{PARTIAL}"):
         with suppress(OSError):
-            path.unlink()
+            if not older_than or time.time() - path.lstat().st_mtime > older_than:
+                path.unlink()
 
 
 def _flush(path: Path) -> None:

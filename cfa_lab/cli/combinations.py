@@ -1,9 +1,10 @@
 """From what a study varies to its combinations: values of single keys, and cases, which are
 overrides that belong together."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
-from itertools import chain, product
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice, product
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -14,6 +15,9 @@ from cfa_lab.cli.literal import as_typed
 from cfa_lab.errors import UserError
 
 CASES = "hydra.sweeper.cases"
+
+MOST_JOBS = 20_000
+"""A study has no more combinations; composing them alone takes minutes."""
 
 _WORD = re.compile(r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^\s'"])+""")
 """An override in a case: spaces end it, except in quotes."""
@@ -28,17 +32,21 @@ def combine(
     """Every combination of the values of `params`, of one case of each axis, and of the arguments.
 
     `cases` maps the name of an axis to a list of cases. The arguments, as typed, win over values of
-    the same key elsewhere. Raises UserError for cases of another form, values without end, and a
-    key that would be set twice; Hydra's own exception for what is no override.
+    the same key elsewhere. Raises UserError for cases of another form, values without end, more
+    than `MOST_JOBS` combinations, and a key that would be set twice; Hydra's own exception for what
+    is no override.
     """
     typed = _choices(arguments, loader)
     swept = _choices([f"{key}={values}" for key, values in params.items()], loader)
     axes = _read_axes(cases, loader)
     _refuse_doubled(axes, typed, swept)
     singles = [[[value] for value in values] for values in (swept | typed).values()]
+    cases_of = [[_without(case, typed) for case in case_list] for case_list in axes.values()]
+    sizes = [len(values) for values in singles]
+    sizes += [sum(math.prod(map(len, c.values())) for c in case_list) for case_list in cases_of]
+    _refuse_endless(sizes)
     together = [
-        [list(c) for case in case_list for c in product(*_without(case, typed).values())]
-        for case_list in axes.values()
+        [list(c) for case in case_list for c in product(*case.values())] for case_list in cases_of
     ]
     return [list(chain(*parts)) for parts in product(*singles, *together)]
 
@@ -52,13 +60,32 @@ def _choices(overrides: Sequence[str], loader: ConfigLoader) -> Choices:
         if not override.is_sweep_override():
             choices[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values = _bounded(override.sweep_string_iterator(), override.input_line)
+            choices[key] = [f"{key}={value}" for value in values]
         else:
             raise UserError(
                 f"{override.input_line} has no end of values; name them, or search with "
                 "hydra/sweeper=search"
             )
     return choices
+
+
+def _bounded(values: Iterable[str], told: str | None) -> list[str]:
+    """The values of one key; ranges are written in a few characters and may have no end to speak
+    of."""
+    few = list(islice(values, MOST_JOBS + 1))
+    if len(few) > MOST_JOBS:
+        raise UserError(f"{told} has more than {MOST_JOBS} values; give fewer, or search")
+    return few
+
+
+def _refuse_endless(sizes: Sequence[int]) -> None:
+    if (total := math.prod(sizes)) > MOST_JOBS:
+        factors = " x ".join(str(size) for size in sizes if size > 1)
+        raise UserError(
+            f"these settings make {factors} = {total} jobs; at most {MOST_JOBS} are one study, so "
+            "give fewer values, or search with hydra/sweeper=search"
+        )
 
 
 def _read_axes(cases: Any, loader: ConfigLoader) -> dict[str, list[Choices]]:

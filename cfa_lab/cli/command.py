@@ -23,7 +23,7 @@ from cfa_lab.cli.arguments import (
     resumed,
     without_plus,
 )
-from cfa_lab.cli.literal import as_typed
+from cfa_lab.cli.literal import as_typed, from_python
 from cfa_lab.cli.messages import another_place, describe, leave, report
 from cfa_lab.cli.schema import TRUSTED, VERSION_BASE, to_config
 from cfa_lab.config import Config, conf_dir
@@ -114,7 +114,7 @@ def _dispatch(arguments: list[str]) -> None:
         )
     arguments = [expanded(argument) for argument in arguments]
     commas = "several" if MULTIRUN_FLAGS & {*arguments} else "ambiguous"
-    arguments = overrides_first(as_typed(without_plus(arguments), commas=commas))
+    arguments = overrides_first(as_typed(from_python(without_plus(arguments)), commas=commas))
     refuse_emptied_groups(arguments)
     sys.argv[1:] = resumed(arguments)
     refuse_used_folder(sys.argv[1:])

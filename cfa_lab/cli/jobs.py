@@ -44,9 +44,13 @@ class Job:
 
 
 def make_jobs(
-    combinations: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader
+    combinations: Sequence[Sequence[str]],
+    master: DictConfig,
+    loader: ConfigLoader,
+    *,
+    first: int = 0,
 ) -> list[Job]:
-    """A job for each combination of overrides; equal ones are made once.
+    """A job for each combination of overrides, numbered from `first` on; equal ones are made once.
 
     `category=all` is each category that the combination's data set has. Raises UserError or Hydra's
     own exception for the first combination that is no configuration.
@@ -56,15 +60,15 @@ def make_jobs(
 
     def job(overrides: list[str]) -> Job:
         made = jobs.get(frozenset(overrides))
-        return made or composer.job(overrides, len(jobs))
+        return made or composer.job(overrides, first + len(jobs))
 
     for combination in map(list, combinations):
-        first = job(combination)
-        if first.config.category != "all":
-            jobs[frozenset(combination)] = first
+        made = job(combination)
+        if made.config.category != "all":
+            jobs[frozenset(combination)] = made
             continue
         others = [part for part in combination if not part.startswith("category=")]
-        for category in _found_categories(first.config):
+        for category in _found_categories(made.config):
             single = [f"category={category}", *others]
             jobs[frozenset(single)] = job(single)
     return list(jobs.values())

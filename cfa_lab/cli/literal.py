@@ -12,11 +12,14 @@ from hydra.errors import HydraException
 
 from cfa_lab.cli.arguments import quoted
 from cfa_lab.config import Config
+from cfa_lab.errors import UserError
 
 Commas = Literal["several", "alone", "ambiguous"]
 
 OF_HYDRA = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 """Keys of Hydra's own that are texts."""
+ALSO_NULL = ("experiment",)
+"""Groups that may be left out."""
 
 _LEFT_ALONE = re.compile(
     r"""\s*(['"]|$)|.*\$\{|(choice|range|interval|glob|sort|shuffle|tag|str|extend_list)\("""
@@ -35,6 +38,40 @@ def as_typed(arguments: Sequence[str], *, commas: Commas) -> list[str]:
     text; in a single run it is `ambiguous`, and Hydra says so.
     """
     return [_as_typed(argument, commas) for argument in arguments]
+
+
+def from_python(arguments: Sequence[str]) -> list[str]:
+    """Arguments as W&B's agent hands them on: Python's None is null where a key may have none.
+
+    Raises UserError where it may not, and for dicts, as which nested parameters of a sweep arrive.
+    """
+    return [_from_python(argument) for argument in arguments]
+
+
+def _from_python(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    annotation = annotations().get(key)
+    if not equals or key not in {*annotations(), *ALSO_NULL}:
+        return argument
+    if re.match(r"\{\s*['\"]?[\w.]+['\"]?\s*:", value) and get_origin(annotation) is not dict:
+        nested = f"{key}.{next(iter(_inside(annotation)), 'key')}"
+        raise UserError(
+            f"{key} is the dict {value}; settings that lie in others are named with dots, in a "
+            f"sweep's parameters too: {nested}"
+        )
+    if value != "None":
+        return argument
+    if key in ALSO_NULL or type(None) in get_args(annotation):
+        return f"{key}=null"
+    if annotation is str:
+        return argument
+    raise UserError(
+        f"{key} is None, as which a sweep's null arrives, and {key} takes no null; give it a value"
+    )
+
+
+def _inside(annotation: Any) -> list[str]:
+    return [field.name for field in fields(annotation)] if is_dataclass(annotation) else []
 
 
 def literal(text: str) -> str:
@@ -73,20 +110,26 @@ def _one(value: str, kind: str) -> str:
 
 
 @cache
+def annotations() -> dict[str, Any]:
+    """The types of all keys, as they are typed on the command line."""
+    return _annotations(Config, "")
+
+
+def _annotations(schema: Any, prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in fields(schema):
+        found[f"{prefix}{field.name}"] = field.type
+        if is_dataclass(field.type):
+            found |= _annotations(field.type, f"{prefix}{field.name}.")
+    return found
+
+
+@cache
 def text_keys() -> dict[str, str]:
     """Keys whose values are texts: `text`, `optional` where null is allowed, or `list` of texts."""
-    return dict.fromkeys(OF_HYDRA, "text") | _text_keys(Config, "")
-
-
-def _text_keys(schema: Any, prefix: str) -> dict[str, str]:
-    found = {}
-    for field in fields(schema):
-        name = f"{prefix}{field.name}"
-        if is_dataclass(field.type):
-            found |= _text_keys(field.type, f"{name}.")
-        elif (kind := _kind(field.type)) is not None:
-            found[name] = kind
-    return found
+    kinds = {key: _kind(annotation) for key, annotation in annotations().items()}
+    texts = {key: kind for key, kind in kinds.items() if kind is not None}
+    return dict.fromkeys(OF_HYDRA, "text") | texts
 
 
 def _kind(annotation: Any) -> str | None:

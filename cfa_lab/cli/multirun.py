@@ -73,7 +73,7 @@ def multirun(
                 state = planned[number].status
                 again = " goes on" if state in ("unfinished", "failed") else ""
                 log.info("job %d of %d%s: %s", number, len(jobs), again, called[number])
-            outcomes |= _launch(launcher, {n: jobs[n] for n in batch}, folder, first=i)
+            outcomes |= launch_jobs(launcher, {n: jobs[n] for n in batch}, folder, first=i)
             if parallel == 1:
                 seconds = time.monotonic() - began
                 log.info("%s", _told(outcomes[batch[0]], i + 1, len(batches), seconds))
@@ -104,7 +104,7 @@ def _reuse(job: Job, folder: Path, found: Path, record: dict[str, Any]) -> Any:
     return JobOutcome(status="reused", folder=folder, metrics=record["metrics"])
 
 
-def _launch(
+def launch_jobs(
     launcher: Launcher, jobs: dict[int, Job], folder: Path, *, first: int
 ) -> dict[int, Any]:
     """Outcomes of the jobs; those of which the launcher brings none have failed.

@@ -14,9 +14,7 @@ FROM_1_4 = tuple(map(int, hydra.__version__.split(".")[:2])) >= (1, 4)
 VERSION_BASE: dict[str, Any] = {} if FROM_1_4 else {"version_base": "1.3"}
 """What Hydra wants to be told of the version whose defaults hold: from 1.4 on nothing."""
 TRUSTED: dict[str, Any] = (
-    {"execution_whitelist": ("cfa_lab.*", "hydra.*", "hydra_plugins.*", "optuna.*")}
-    if FROM_1_4
-    else {}
+    {"execution_whitelist": ("cfa_lab.*", "hydra.*", "hydra_plugins.*")} if FROM_1_4 else {}
 )
 """Whose classes a configuration may name, as Hydra asks from 1.4 on."""
 

@@ -23,8 +23,8 @@ from cfa_lab.records.record import record_of
 
 log = logging.getLogger(__name__)
 
-SWEEPER = "CfaLabSweeper"
-"""Takes outcomes of jobs; others take a number to optimise, and exceptions."""
+SWEEPERS = ("CfaLabSweeper", "CfaLabSearch")
+"""Ours take outcomes of jobs; others take a number to optimise, and exceptions."""
 
 failure: tuple[BaseException, Path] | None = None
 """What ended a single run, kept past Hydra, which would print its own account of it."""
@@ -82,9 +82,9 @@ def _single(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
-    """A job of a multirun: an outcome, failures included, for cfa_lab's own sweeper."""
+    """A job of a multirun: an outcome, failures included, for cfa_lab's own sweepers."""
     hydra_config: Any = HydraConfig.instance().cfg
-    ours = hydra_config.hydra.sweeper._target_.endswith(SWEEPER)
+    ours = hydra_config.hydra.sweeper._target_.endswith(SWEEPERS)
     alone = hydra_config.hydra.launcher._target_.endswith("BasicLauncher")
     with show_progress(
         live=None if alone else False, label="" if alone else folder.name, say=log.info

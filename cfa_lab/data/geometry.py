@@ -22,6 +22,8 @@ from cfa_lab.vocabulary import (
 
 TILE_STEP = 32
 """Tiles begin and end on multiples of this, which the strides of all backbones divide."""
+MOST_PIXELS = 2**27
+"""What `shorter_side` may make of a long and narrow image; the crop would drop nearly all of it."""
 
 Size = tuple[int, int]  # height, width
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -159,7 +161,7 @@ class Geometry:
         """The way of an image of size `original` into the network's input, or onto its canvas.
 
         Raises `UserError` for an image whose longer side, after `shorter_side`, is shorter than the
-        crop.
+        crop, or too long to hold.
         """
         if self.resize == "tile":
             whole = (0, 0, *original)
@@ -194,9 +196,13 @@ class Geometry:
             scale = min(self.height / height, self.width / width)
             return max(1, round(height * scale)), max(1, round(width * scale))
         assert self.size is not None  # for `shorter_side`; `tile` resizes nothing
-        if height <= width:
-            return self.size, int(self.size * width / height)
-        return int(self.size * height / width), self.size
+        longer = int(self.size * max(original) / min(original))
+        if longer * self.size > MOST_PIXELS:
+            raise UserError(
+                f"an image of {_times(original)} becomes one of {self.size} x {longer} by "
+                "image.resize=shorter_side, too large to hold; use stretch, letterbox or tile"
+            )
+        return (self.size, longer) if height <= width else (longer, self.size)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ others, so whatever reads them, by whatever way, sees the same ones.
 
 import json
 import math
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image
@@ -22,6 +20,7 @@ from cfa_lab.data.layouts import read_samples
 from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.errors import UserError
+from cfa_lab.files import draft_of
 
 MAX_DEGREES = 10.0
 CROP_RATIO = 224 / 256
@@ -78,19 +77,17 @@ def write_rotated(root: Path, made: Path, category: str, *, seed: int) -> Path:
     folder = target / category
     if _is_there(folder, recipe):
         return target
-    draft = target / f".{category}.{uuid4().hex}"
     try:
-        for sample in table.samples:
-            _write(table, sample, draft, seed)
-        (draft / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
-        with suppress(OSError):
-            draft.rename(folder)
+        with draft_of(folder) as draft:
+            for sample in table.samples:
+                _write(table, sample, draft, seed)
+            (draft / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+            with suppress(OSError):
+                draft.rename(folder)
         if not _is_there(folder, recipe):  # another process may have been faster, with the same
             raise UserError(f"cannot move the finished images to {folder}; check its permissions")
     except OSError as error:
         raise UserError(f"cannot write turned images to {target}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 

@@ -170,7 +170,7 @@ class SampleTable:
 
 
 def _check(ordered: Iterable[Sample], root: Path) -> None:
-    previous = None
+    seen: dict[str, str] = {}
     for sample in ordered:
         for path in (sample.path, *sample.masks):
             if path.startswith("/") or ".." in path.split("/"):
@@ -186,6 +186,10 @@ def _check(ordered: Iterable[Sample], root: Path) -> None:
                 f"image {sample.path!r} has split {sample.split!r} and label {sample.label!r}; "
                 f"allowed: {', '.join(SPLITS)}, and 0 (normal) or 1 (defect)"
             )
-        if sample.path == previous:
-            raise UserError(f"image {sample.path!r} is listed twice under {root}; list it once")
-        previous = sample.path
+        file = "/".join(part for part in sample.path.split("/") if part not in ("", "."))
+        if (before := seen.get(file)) is not None:
+            also = "" if before == sample.path else f", also as {before!r}"
+            raise UserError(
+                f"image {sample.path!r} is listed twice under {root}{also}; list it once"
+            )
+        seen[file] = sample.path

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Protocol
-from uuid import uuid4
 
 from cfa_lab.doctor.sources import SOURCES, Source
 from cfa_lab.errors import UserError
+from cfa_lab.files import draft_of
 
 CHUNK = 2**20
 
@@ -64,11 +64,9 @@ def unpack(archive: Path, target: Path) -> int:
     """
     if target.exists():
         raise UserError(f"{target} is there already; name a new folder with --to")
-    draft = target.absolute().with_name(f".{target.name}.{uuid4().hex}")
     try:
-        with _opened(archive) as opened:
+        with _opened(archive) as opened, draft_of(target) as draft:
             entries = opened.entries()
-            draft.mkdir(parents=True)
             _check_room(sum(entry.num_bytes for entry in entries), draft)
             for entry in entries:
                 path = draft / _inside(entry.name, archive)
@@ -78,14 +76,12 @@ def unpack(archive: Path, target: Path) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(entry) as source, path.open("xb") as copy:
                     shutil.copyfileobj(source, copy, CHUNK)
-        draft.rename(target)
+            draft.rename(target)
     # decompressors have exceptions of their own, zlib.error and lzma.LZMAError among them
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"cannot unpack {archive}: {error}; get the archive again") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return sum(not entry.is_folder for entry in entries)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from cfa_lab.files import STALE_SECONDS
+
 GIGABYTE = 10**9
 SUFFIX = ".safetensors"
-STALE_PARTIAL_SECONDS = 3600.0
-"""A file still unfinished after this time belongs to a process that was killed."""
 
 _KIND = re.compile(r"[0-9a-f]{16}")
 _IMAGE = re.compile(r"[0-9a-f]{32}(-\d+)?")
@@ -64,7 +64,7 @@ def trim(folder: Path, max_bytes: float, *, keep: Set[Path] = frozenset()) -> in
 def _remove_stale_partials(folder: Path) -> None:
     for path in folder.glob(f"*/.*{SUFFIX}.*.partial"):
         try:
-            stale = time.time() - path.stat().st_mtime > STALE_PARTIAL_SECONDS
+            stale = time.time() - path.stat().st_mtime > STALE_SECONDS
         except FileNotFoundError:
             continue
         if stale and _KIND.fullmatch(path.parent.name):

@@ -25,6 +25,8 @@ LATEST = "latest"
 
 MULTIRUN = "multirun.yaml"
 """Beside the run folders of a multirun."""
+SEARCH = "search.yaml"
+"""Beside the run folders of a search: the best points, and what they were judged by."""
 
 RESULTS = (
     RECORD,

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cfa_lab.config import Config
-from cfa_lab.files import write_atomically
+from cfa_lab.files import STALE_SECONDS, remove_partials, write_atomically
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_complete, is_original, run_folders
 from cfa_lab.records.record import record_of
@@ -101,6 +101,7 @@ class RunIndex:
         A study that was moved here has none.
         """
         for root in self.roots:
+            remove_partials(root / HINTS, older_than=STALE_SECONDS)
             if root.is_dir() and not _keys(root):
                 self._search(root, root)
         if study is not None and study.is_dir() and self.root not in self._found:

@@ -22,12 +22,7 @@ def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJo
     if config.resume == "never":
         return PlannedJob(status="new")
     try:
-        table = _once(seen, f"{config.dataset} {config.category}", lambda: read_table(config))
-        weights = _once(seen, f"{config.backbone}", lambda: _weights_hash(config))
-        geometry = geometry_of(config, depth_of(config, table))
-        num_threads = count_threads(config.trainer.num_threads)
-        fit_key = fit_key_of(config, table, geometry, weights, num_threads)
-        run_key = run_key_of(config, table, fit_key)
+        fit_key, run_key = keys_of(config, seen)
         found = reusable(config, run_key, index)
     except UserError as error:
         return PlannedJob(status="unknown", error=str(error))
@@ -37,6 +32,16 @@ def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJo
     if begun is None or not (begun / names.STATE).is_file():
         return PlannedJob(status="new")
     return _unfinished(config, begun, fit_key)
+
+
+def keys_of(config: Config, seen: dict[str, Any]) -> tuple[str, str]:
+    """The fit key and the run key of a job; raises UserError where they cannot be computed here."""
+    table = _once(seen, f"{config.dataset} {config.category}", lambda: read_table(config))
+    weights = _once(seen, f"{config.backbone}", lambda: _weights_hash(config))
+    geometry = geometry_of(config, depth_of(config, table))
+    num_threads = count_threads(config.trainer.num_threads)
+    fit_key = fit_key_of(config, table, geometry, weights, num_threads)
+    return fit_key, run_key_of(config, table, fit_key)
 
 
 def _weights_hash(config: Config) -> str:

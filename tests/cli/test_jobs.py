@@ -1,6 +1,7 @@
 """From a multirun's command line to its jobs, as Hydra itself would compose them."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,28 @@ NUM_JOBS = {
 """With `category=all` counted once."""
 
 
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["seed=range(0,1000000000)"], "has more than 20000 values"),
+        (
+            [f"{key}=range(1,300)" for key in ("seed", "loss.K", "loss.J", "trainer.epochs")],
+            r"299 x 299 x 299 x 299 = \d+ jobs; at most 20000",
+        ),
+    ],
+)
+def test_more_jobs_than_anybody_runs_are_refused_before_they_are_made(
+    arguments: list[str], told: str
+):
+    began = time.process_time()
+    with pytest.raises(UserError, match=told):
+        jobs_of(*arguments)
+    case = " ".join(f"{key}=range(1,300)" for key in ("seed", "loss.K", "loss.J"))
+    with pytest.raises(UserError, match="at most 20000"):
+        jobs_of(cases={"one": [case, case]})
+    assert time.process_time() - began < 10
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_job_of_an_experiment_composes(experiment: str):
     loader = GlobalHydra.instance().config_loader()
@@ -217,7 +240,7 @@ def test_the_commands_in_a_studys_head_are_the_ones_that_make_and_publish_it(exp
         ("hydra/launcher=local", "hydra_plugins.hydra_submitit_launcher"),
         ("hydra/launcher=slurm", "hydra_plugins.hydra_submitit_launcher"),
         ("hydra/launcher=ray_local", "hydra_plugins.hydra_ray_launcher"),
-        ("hydra/sweeper=search", "hydra_plugins.hydra_optuna_sweeper"),
+        ("hydra/sweeper=search", "hydra_plugins.cfa_lab_search"),
     ],
 )
 def test_launchers_and_the_search_compose(choice: str, plugin: str):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from cfa_lab.cli import compose
 from cfa_lab.cli.arguments import overrides_first, without_plus
-from cfa_lab.cli.literal import as_typed, literal, text_keys
+from cfa_lab.cli.literal import as_typed, from_python, literal, text_keys
+from cfa_lab.errors import UserError
 
 TEXTS = ["2024_01_15", "1e3", "null", "true", "Lot 3 (ok)", "lot=3", "0.10", "a,b", "it's", "[1]"]
 
@@ -51,6 +52,29 @@ def test_values_of_a_multirun_are_each_taken_literally():
 def test_null_is_none_where_none_is_allowed():
     assert compose(["dataset.split=null"]).dataset.split is None
     assert compose(["dataset.split=1e3", "category=null"]).dataset.split == "1e3"
+
+
+def test_pythons_none_is_null_where_none_is_allowed():
+    given_ = ["dataset.limit_train=None", "tracker.group=None", "backbone.layers=None"]
+    assert from_python(given_) == [text.replace("None", "null") for text in given_]
+    assert from_python(["experiment=None"]) == ["experiment=null"]
+    kept = ["category=None", "seed=1", "new.key=None", "-m", "backbone.tags={a: b}", "loss.K=1"]
+    assert from_python(kept) == kept, "a text may be this word"
+
+
+@pytest.mark.parametrize(
+    "argument, told",
+    [
+        ("loss.K=None", "loss.K is None, as which a sweep's null arrives, and loss.K takes no"),
+        ("loss=None", "loss takes no null"),
+        ("loss={'K': 1, 'J': 3}", r"loss is the dict .*; .* named with dots, .*: loss\.K$"),
+        ("loss={K:1}", "named with dots"),
+        ("dataset.masks={'a': 1}", "dataset.masks is the dict"),
+    ],
+)
+def test_what_a_sweep_cannot_mean_is_one_line(argument: str, told: str):
+    with pytest.raises(UserError, match=told):
+        from_python([argument])
 
 
 def test_numbers_are_left_to_hydra():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from helpers.tiny import TINY_RUN
 
 from cfa_lab.config import Config
@@ -175,52 +177,68 @@ def test_every_launcher_gives_the_same_metrics_and_names_failed_jobs(
     assert "2 jobs: 2 reused" in again.stdout
 
 
-OBJECTIVE = """
-import hydra
-from hydra.core.config_store import ConfigStore
-from cfa_lab.cli.schema import VERSION_BASE
-from cfa_lab.config import Config, conf_dir
-
-ConfigStore.instance().store(name="schema", node=Config)
-
-@hydra.main(**VERSION_BASE, config_path=str(conf_dir()), config_name="config")
-def objective(cfg):
-    value = -((cfg.loss.alpha - 0.3) ** 2)
-    print("value", value)
-    return value
-
-objective()
-"""
-"""A toy in place of training: best where alpha is 0.3."""
+SEARCH = ("-m", "hydra/sweeper=search", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
 
 
 @pytest.mark.slow
-def test_a_search_improves_on_its_first_trial(tmp_path: Path):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `search`")
-    (tmp_path / "objective.py").write_text(OBJECTIVE)
-    arguments = ["-m", "hydra/sweeper=search", "hydra.sweeper.n_trials=15"]
-    done = subprocess.run(
-        [sys.executable, "objective.py", *arguments, "loss.alpha=interval(0,1)"],
+def test_a_killed_search_started_again_ends_like_an_undisturbed_one(
+    tmp_path: Path, tiny_root: Path
+):
+    pytest.importorskip("optuna", reason="needs the extra `search`")
+    settings = [*SEARCH, f"dataset.root={tiny_root}", "trainer.epochs=60"]
+    settings += ["hydra.sweeper.n_trials=3", "hydra.sweep.dir=multirun/study"]
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = cfa_lab(*settings, cwd=tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        command(*settings), cwd=tmp_path / "killed", text=True, stderr=subprocess.PIPE
+    )
+    second = "multirun/study/1-*/history.csv"
+    wait_until(
+        lambda: any(p.stat().st_size > 1500 for p in tmp_path.glob(f"killed/{second}")), process
+    )
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    again = cfa_lab(*settings, cwd=tmp_path / "killed")
+    assert again.returncode == 0, again.stderr
+    assert "3 trials for the highest test/image_auroc: 1 done" in again.stderr
+    assert again.stderr.count("  resumed, ") == 1, "what was begun went on"
+    assert again.stderr.count("  computed, ") == 1
+    chosen = [
+        {(point["values"][0], point["params"]["optimizer.lr"]) for point in found["best"]}
+        for name in ("whole", "killed")
+        for found in [yaml.safe_load((tmp_path / name / "multirun/study/search.yaml").read_text())]
+    ]
+    assert chosen[0] == chosen[1] and len(chosen[0]) == 3
+    (repeat,) = re.findall(r"^repeat  python (.*)$", again.stdout, re.M)
+    repeated = subprocess.run(
+        [sys.executable, *shlex.split(repeat), "hydra.run.dir=repeated"],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=tmp_path / "killed",
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    values = [float(value) for value in re.findall(r"value (\S+)", done.stdout)]
-    assert len(values) == 15
-    (best,) = re.findall(r"Best value: (\S+)", done.stderr)
-    assert float(best) == max(values) > values[0]
+    assert repeated.returncode == 0, repeated.stderr
+    best = record(tmp_path / "killed" / "repeated")["metrics"]["test/image_auroc"]
+    assert best == max(value for value, _ in chosen[1])
 
 
 @pytest.mark.slow
-def test_a_search_goes_through_the_same_jobs(tmp_path: Path, tiny_root: Path):
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `search`")
-    settings = ["hydra/sweeper=search", "hydra.sweeper.n_trials=2", "loss.K=range(1,4)"]
-    done = cfa_lab("-m", f"dataset.root={tiny_root}", *settings, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "Best parameters: {'loss.K': " in done.stderr
-    assert len(list(tmp_path.glob("multirun/*/*/*/metrics.json"))) == 2
+def test_two_processes_at_one_search_share_its_trials(tmp_path: Path, tiny_root: Path):
+    pytest.importorskip("optuna", reason="needs the extra `search`")
+    settings = [*SEARCH, f"dataset.root={tiny_root}", "hydra.sweeper.n_trials=5"]
+    processes = [
+        subprocess.Popen(
+            command(*settings), cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=-1
+        )
+        for _ in range(2)
+    ]
+    texts = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], texts
+    assert sum(text.count("  computed, ") for _, text in texts) == 5
+    assert len(list(tmp_path.glob("multirun/*/*/*/metrics.json"))) == 5
+    assert any("5 trials: 5 complete" in out for out, _ in texts)
 
 
 @pytest.mark.slow

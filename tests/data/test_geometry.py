@@ -129,6 +129,16 @@ def test_shorter_side_and_crop_are_torchvisions(tmp_path: Path, height: int, wid
     assert np.array_equal(load_image(tmp_path / "a.png", by_crop).pixels, np.asarray(expected))
 
 
+@pytest.mark.parametrize("original", [(1, 40_000), (40_000, 1), (2, 10**7)])
+def test_shorter_side_makes_nothing_that_cannot_be_held(original: tuple[int, int]):
+    geometry = Geometry(resize="shorter_side", height=64, width=64, size=64)
+    with pytest.raises(UserError, match=r"an image of \d+ x \d+ becomes one of 64 x .* too large"):
+        geometry.plan(original)
+    assert geometry.plan((1, 2000)).resized == (64, 128_000)
+    for resize in ("stretch", "letterbox"):
+        assert Geometry(resize=resize, height=64, width=64).plan(original)
+
+
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_stretch_is_pillows_resize(tmp_path: Path, interpolation: Interpolation):
     image = noise_image(tmp_path / "a.png", 37, 91)

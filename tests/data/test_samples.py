@@ -78,6 +78,13 @@ def test_an_image_listed_twice_is_refused():
         table(normal("a/0"), flawed("a/0"))
 
 
+@pytest.mark.parametrize("other", ["./a/0", "a/./0", "a//0", ".//a/0"])
+def test_another_way_to_write_a_path_is_the_same_image(other: str):
+    assert table(normal(other)).samples[0].path == other
+    with pytest.raises(UserError, match=r"is listed twice under root, also as '.*'; list it once"):
+        table(normal("a/0"), flawed(other))
+
+
 def test_a_name_that_is_no_text_is_refused_and_a_foreign_one_is_not():
     assert table(normal("a/Schraube_größe_ねじ.png")).samples
     with pytest.raises(UserError, match="not valid UTF-8"):

@@ -35,10 +35,17 @@ TRIES = 4
 
 def forked(arguments: list[str], place: Path, prepare: Callable[[], object] = lambda: None) -> int:
     """Start the command line in a child; returns its process id."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, stops
+    )  # Python itself would swallow them while it forks
     child = os.fork()
-    if child:
-        return child
-    _run(arguments, place, prepare)
+    if not child:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the program listens
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+        _run(arguments, place, prepare)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+    return child
 
 
 def _run(arguments: list[str], place: Path, prepare: Callable[[], object]) -> NoReturn:
@@ -48,7 +55,6 @@ def _run(arguments: list[str], place: Path, prepare: Callable[[], object]) -> No
         said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(said, 1)
         os.dup2(said, 2)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         watch.SECONDS_BETWEEN_STATES = 0.0
         sys.argv = ["cfa_lab", *arguments]
         prepare()

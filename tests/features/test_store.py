@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from cfa_lab.data.geometry import Placement
 from cfa_lab.errors import UserError
 from cfa_lab.features.entry import DamagedEntry, ImageFeatures, encode, read_entry
-from cfa_lab.features.folder import STALE_PARTIAL_SECONDS, stored_files, trim
+from cfa_lab.features.folder import stored_files, trim
 from cfa_lab.features.store import FeatureStore, Shelf
+from cfa_lab.files import STALE_SECONDS
 
 IDENTITY = {"backbone": "any", "threads": 1}
 PLACEMENT = Placement(original=(40, 48), window=(0, 4, 40, 40), content=(0, 0, 64, 64))
@@ -232,7 +233,7 @@ def test_trimming_takes_old_partial_files_but_nothing_foreign(tmp_path):
     for path in (*foreign, old, young):
         path.parent.mkdir(exist_ok=True)
         path.write_text("x")
-        age(path, 2 * STALE_PARTIAL_SECONDS)
+        age(path, 2 * STALE_SECONDS)
     age(young, 1)
     assert trim(tmp_path, 0) == 0
     assert not entry.exists()

@@ -1,12 +1,10 @@
 """Writing the toy set to disk, in MVTec layout, all of it or nothing."""
 
 import json
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 from zlib import crc32
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 
 from cfa_lab.data.toy.render import DEFECTS, render
 from cfa_lab.errors import UserError
+from cfa_lab.files import draft_of
 
 TOY_CATEGORIES = tuple(sorted(DEFECTS))
 
@@ -56,20 +55,17 @@ def write_toy(
     }
     _check(manifest, scenes.values())
     root = root.absolute()
-    # Beside the root, so that the last step is a rename within one file system.
-    draft = root.with_name(f".{root.name}.{uuid4().hex}")
     try:
         if _is_finished(root, manifest):
             return
-        draft.mkdir(parents=True)
-        for category, scene in scenes.items():
-            _write_category(draft / category, category, scene, manifest)
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        _move(draft, root, manifest)
+        with draft_of(root) as draft:
+            for category, scene in scenes.items():
+                _write_category(draft / category, category, scene, manifest)
+            text = json.dumps(manifest, indent=1) + "\n"
+            (draft / MANIFEST).write_text(text, encoding="utf-8")
+            _move(draft, root, manifest)
     except OSError as error:
         raise UserError(f"cannot write the toy set to {root}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _check(manifest: dict[str, Any], scenes: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from numba.core import event, types
 from numba.extending import intrinsic
 from torch import Tensor
 
+from cfa_lab.method.cpu.kept import kept_on_disk
 from cfa_lab.progress import Phase, begin_phase, end_phase
 
 SOURCES = sorted(Path(__file__).parent.glob("*.py"))
@@ -58,7 +59,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     which it is kept holds a digest of them all.
     """
     function.__qualname__ += f"_{DIGEST}"
-    return numba.njit(cache=True, **OPTIONS)(function)
+    return kept_on_disk(numba.njit(**OPTIONS)(function), function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

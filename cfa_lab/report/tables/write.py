@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfa_lab.files import replacing, write_atomically
+from cfa_lab.files import STALE_SECONDS, remove_partials, replacing, write_atomically
 from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Study
 from cfa_lab.report.comparisons import MACRO, Comparison, Table
@@ -60,6 +60,7 @@ def results_frame(study: Study) -> pd.DataFrame:
 
 def write_results(study: Study, output: Path) -> list[Path]:
     """Write `results.csv` and, where pyarrow is installed, `results.parquet`."""
+    remove_partials(output, older_than=STALE_SECONDS)
     frame = results_frame(study)
     files = [output / "results.csv"]
     with replacing(files[0]) as partial:
