@@ -146,8 +146,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with zipfile.ZipFile(folder / "ARCHIVE.zip", "w") as archive:
         for path in sorted((folder / "data" / "mvtec").rglob("*.png")):
             archive.write(path, path.relative_to(folder / "data"))
-    for name in ("photos", "normal_parts", "inbox"):
+    for name in ("photos", "normal_parts", "inbox", "parts/ok"):
         shutil.copytree(folder / "data/mvtec/screw/train/good", folder / name)
+    shutil.copytree(folder / "data/mvtec/screw/test/spot", folder / "parts/ng")
     write_packages(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT), str(ROOT / "tests"))))

@@ -92,7 +92,8 @@ def _told(outcome: Any, done: int, num_jobs: int, seconds: float) -> str:
     auroc = outcome.metrics.get("test/image_auroc")
     value = "undefined" if auroc is None else f"{auroc:.4f}"
     found = f", image AUROC {value}" if outcome.status != "failed" else ""
-    left = f"; {num_jobs - done} jobs left, about {duration(seconds / done * (num_jobs - done))}"
+    jobs = "job" if num_jobs - done == 1 else "jobs"
+    left = f"; {num_jobs - done} {jobs} left, about {duration(seconds / done * (num_jobs - done))}"
     return f"  {outcome.status}{found}{left if done < num_jobs else ''}"
 
 

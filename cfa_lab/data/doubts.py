@@ -57,7 +57,7 @@ def notes_by_name(table: SampleTable) -> list[str]:
     if defects and table.masks_in and not any(sample.masks for sample in defects):
         lines.append(
             f"no defect image has a mask, so pixel metrics are undefined; looked in "
-            f"{table.masks_in} for the stem of each"
+            f"{table.masks_in} for files called like the images"
         )
     if table.twins:
         pairs = [f"{first} = {second}" for first, second in table.twins]

@@ -87,6 +87,7 @@ def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int
     found = categories(name, folder, options)
     if not found and chosen is None:
         chosen = [config.category]  # whose error tells what was looked for
+        print(f"\nno category{_hint(layout, root, options)}")
     return sum(_check_category(config, category, sheets) for category in chosen or found)
 
 

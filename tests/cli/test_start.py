@@ -1,5 +1,6 @@
 """What is quick stays quick: questions are answered without the import of torch."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from cfa_lab.cli.arguments import expanded
 from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS, versions
 from cfa_lab.config import conf_dir
 
+MOST_SECONDS = 1.2
 WITHOUT = """
 import sys
 from cfa_lab.cli import main
@@ -58,6 +60,20 @@ def test_a_study_with_finished_runs_is_planned_without_torch(
     )
     assert found.returncode == 0, found.stderr
     assert [line.split()[1] for line in found.stdout.splitlines()[1:]] == ["done", "new"]
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="processor time cannot be told here")
+def test_help_takes_little_of_the_processor(tmp_path: Path):
+    """What it would take on a machine that does nothing else; the least of three tries."""
+    command = [sys.executable, "-m", "cfa_lab", "--help"]
+    spent = []
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        spent.append(used.ru_utime + used.ru_stime)
+    assert min(spent) < MOST_SECONDS
 
 
 @pytest.mark.parametrize("word", [PLAN, *SUBCOMMANDS, *CONFIGURED])

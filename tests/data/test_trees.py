@@ -255,7 +255,7 @@ def test_no_masks_at_all_are_told_with_where_they_were_looked_for(tmp_path: Path
     table = read_samples("mvtec", tmp_path, "part")
     first, second = notes_by_name(table)
     assert "no defect image has a mask" in first
-    assert "part/ground_truth, nor in a folder beside it called groundtruth, masks, mask" in first
+    assert "part/ground_truth (or a folder beside it called groundtruth, masks, mask" in first
     assert "1 files are left out: 1 .png in part/Segmente/dent" in second
     assert doubts_by_name(table) == [
         "the test set has no normal image, so that AUROC is undefined; add some to it"

@@ -1,6 +1,7 @@
 """The doctor names whatever would spoil a run; a run that can know it says so too."""
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,22 @@ def test_healthy_data_sets_pass_and_get_a_sheet(healthy, capsys, tmp_path, layou
     (sheet,) = (tmp_path / "sheets").iterdir()
     with Image.open(sheet) as image:
         assert image.size[0] == 8 * 150 + 6
+
+
+def test_folders_of_good_and_of_bad_images_are_told_from_what_was_looked_for(
+    tiny_root: Path, capsys, tmp_path: Path
+):
+    """What a newcomer types first: nothing but the folder."""
+    shutil.copytree(tiny_root / "square/train/good", tmp_path / "parts/ok")
+    shutil.copytree(tiny_root / "square/test/spot", tmp_path / "parts/ng")
+    out, error = examine(capsys, [f"dataset.root={tmp_path / 'parts'}"], tmp_path)
+    assert "1 finding would spoil a run" in error
+    assert "it looks like the layout folder: use dataset=folder, or dataset=auto" in out
+    out, error = examine(capsys, ["dataset=auto", f"dataset.root={tmp_path / 'parts'}"], tmp_path)
+    assert not error
+    assert re.search(r"train +4  good 4", out)
+    with pytest.raises(UserError, match="good and one of bad images, are found by dataset=auto"):
+        run(compose([*RUN, "dataset=mvtec", f"dataset.root={tmp_path / 'parts'}"]), tmp_path / "r")
 
 
 def test_there_are_25_kinds_and_more():

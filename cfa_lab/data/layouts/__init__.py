@@ -19,6 +19,7 @@ from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 
 AUTO = "auto"
+AUTO_FINDS = "other folders, such as one of good and one of bad images, are found by dataset=auto"
 
 LAYOUTS: dict[str, Layout] = {
     "csv": CSV,
@@ -148,4 +149,5 @@ def _unknown_category(layout: Layout, root: Path, category: str, found: list[str
         return f"{message}{hint}; found: {', '.join(found)}"
     if (root / "train").is_dir() or (root / "test").is_dir():
         return f"{message}: it is the folder of one category; set dataset.root to {root.parent}"
-    return f"{message}, nor any other; looked for {layout.structure}"
+    other = f"; {AUTO_FINDS}" if layout is not LAYOUTS["folder"] else ""
+    return f"{message}, nor any other; looked for {layout.structure}{other}"

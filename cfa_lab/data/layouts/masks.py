@@ -29,7 +29,7 @@ def find_mask_folder(folder: Path, usual: str | None = None) -> str | None:
 def where_looked(place: str, usual: str) -> str:
     """Where `find_mask_folder` looked in vain, in words."""
     others = ", ".join(name for name in MASKS if name != usual)
-    return f"{place}/{usual}, nor in a folder beside it called {others}"
+    return f"{place}/{usual} (or a folder beside it called {others})"
 
 
 class Masks:
