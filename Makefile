@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks run lint types test test-all test-faults test-oldest test-pythons test-hydras build sync clean
+.PHONY: help install hooks run lint types test test-all test-faults test-cluster test-oldest test-pythons test-hydras build sync clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,13 @@ test: lint types ## Style, types and the fast tests
 	$(BIN)/pytest -n 2
 
 test-all: lint types ## Every test, the slow ones too
-	$(BIN)/pytest -n 2 -m "slow or not slow"
+	$(BIN)/pytest -n 2 -m "not cluster"
 
 test-faults: $(READY) ## Kill 140 runs and stop 30, start each again, and compare
 	$(BIN)/python tests/faults/inject.py --kills 100 --signals 30 --multirun 40
+
+test-cluster: $(READY) ## Jobs, nodes and commands killed on a real Slurm and a real Ray on this machine (root)
+	$(BIN)/pytest -m cluster tests/cluster
 
 test-oldest: $(READY) ## The fast tests with the oldest dependencies that pyproject.toml allows
 	.ci/elsewhere oldest

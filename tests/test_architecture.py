@@ -12,7 +12,7 @@ PACKAGE = Path(cfa_lab.__file__).parent
 LAYERS = [
     {"errors", "files", "progress", "vocabulary"},
     {"method", "data", "metrics", "config", "records"},
-    {"features", "training", "tracking", "report"},
+    {"features", "training", "tracking", "report", "launch"},
     {"evaluation"},
     {"figures"},
     {"run"},

@@ -24,7 +24,7 @@ from cfa_lab.data.toy.write import write_toy
 ACCOUNT = "needs a W&B account; a stand-in for it is in tests/tracking"
 NOT_HERE = {
     r"^pip install": "downloads; `make install` and CI do it",
-    r"^make (run|test|test-faults)$": "tests themselves, or experiment=quickstart, which is run",
+    r"^make (run|test|test-faults|test-cluster)$": "tests themselves, or experiment=quickstart",
     r"^python experiments/real_sets.py ": "needs downloads; tests/experiments/test_real_sets.py",
     r"hydra/launcher=slurm": "needs a Slurm cluster",
     r"^wandb (sweep|agent) ": f"{ACCOUNT}/test_sweep_agent.py",

@@ -18,6 +18,7 @@ PATHS = {
 }
 """Keys whose values are paths."""
 
+CANCEL = "--cancel"
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
 
@@ -27,6 +28,18 @@ def as_listing(arguments: list[str]) -> list[str]:
         raise UserError("a search chooses its jobs as it goes; plan lists those of grids only")
     others = [argument for argument in arguments if argument not in MULTIRUN_FLAGS]
     return ["-m", *others, "hydra.sweeper.list_only=true"]
+
+
+def as_cancelling(arguments: list[str]) -> list[str]:
+    """The arguments with which a multirun ends its jobs on a cluster instead of running them."""
+    if CANCEL not in arguments:
+        return arguments
+    if _given(arguments).get("hydra/launcher") != "slurm":
+        raise UserError(
+            f"{CANCEL} ends jobs that hydra/launcher=slurm left with Slurm; put it behind the "
+            "command that handed them in (jobs of other launchers end with their command)"
+        )
+    return [*(a for a in arguments if a != CANCEL), "hydra.launcher.cancel=true"]
 
 
 def refuse_emptied_groups(arguments: list[str]) -> None:

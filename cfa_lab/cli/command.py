@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cfa_lab.cli import interrupts, task
 from cfa_lab.cli.arguments import (
     MULTIRUN_FLAGS,
+    as_cancelling,
     as_listing,
     expanded,
     overrides_first,
@@ -112,7 +113,7 @@ def _dispatch(arguments: list[str]) -> None:
             f"sub-commands: {', '.join((PLAN, *SUBCOMMANDS, *CONFIGURED))}; "
             "see python -m cfa_lab --help"
         )
-    arguments = [expanded(argument) for argument in arguments]
+    arguments = as_cancelling([expanded(argument) for argument in arguments])
     commas = "several" if MULTIRUN_FLAGS & {*arguments} else "ambiguous"
     arguments = overrides_first(as_typed(from_python(without_plus(arguments)), commas=commas))
     refuse_emptied_groups(arguments)

@@ -1,8 +1,10 @@
 """From the command line of a multirun to its jobs, each with its checked configuration."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, is_dataclass
+from itertools import compress
+from operator import not_
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -55,7 +57,7 @@ def make_jobs(
     `category=all` is each category that the combination's data set has. Raises UserError or Hydra's
     own exception for the first combination that is no configuration.
     """
-    composer = _Composer(master, loader)
+    composer = Composer(master, loader)
     jobs: dict[frozenset[str], Job] = {}
 
     def job(overrides: list[str]) -> Job:
@@ -89,27 +91,28 @@ def task_part(composed: DictConfig) -> DictConfig:
     return task
 
 
-class _Composer:
+class Composer:
     """Composes what a launcher will compose, quickly.
 
     Composing from files takes a tenth of a second. Plain values come last in Hydra's order, so jobs
-    that choose the same files are composed once and their values set afterwards.
+    that choose the same files are composed once and their values set afterwards. `plain` names
+    further keys that decide nothing but their own value.
     """
 
-    def __init__(self, master: DictConfig, loader: ConfigLoader):
+    def __init__(self, master: DictConfig, loader: ConfigLoader, *, plain: Collection[str] = ()):
         self._master = master
         self._loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         groups = {key for key in Config.__dataclass_fields__ if _is_group(key)}
-        self._plain = set(dotted_keys()) - groups
+        self._plain = {*dotted_keys(), *plain} - groups
         raw: Any = OmegaConf.to_container(master.hydra, resolve=False)
         if "override_dirname" in raw["sweep"]["subdir"]:
             self._plain = set()  # such a name is made of all overrides while composing
 
     def job(self, overrides: list[str], number: int) -> Job:
         """A job; raises UserError or Hydra's exception where there is no such configuration."""
-        composed = self._compose(overrides, number)
+        composed = self.compose(overrides, number)
         return Job(
             overrides=overrides,
             config=to_config(task_part(composed)),
@@ -117,7 +120,8 @@ class _Composer:
             subdir=str(OmegaConf.select(composed, "hydra.sweep.subdir")),
         )
 
-    def _compose(self, overrides: list[str], number: int) -> DictConfig:
+    def compose(self, overrides: list[str], number: int) -> DictConfig:
+        """Hydra's configuration of a job; raises Hydra's exception where there is none."""
         parsed = self._parser.parse_overrides(list(overrides))
         plain = [
             override.type is OverrideType.CHANGE and override.get_key_element() in self._plain
@@ -132,7 +136,10 @@ class _Composer:
                 _set(composed, override.get_key_element(), override.value(), override.input_line)
         with open_dict(composed):
             composed.hydra.job.num, composed.hydra.job.id = number, str(number)
-            composed.hydra.overrides.task = overrides
+            own = [o.startswith("hydra.") for o in overrides]
+            composed.hydra.overrides.task = [*compress(overrides, map(not_, own))]
+            before = self._master.hydra.overrides.hydra
+            composed.hydra.overrides.hydra = [*before, *compress(overrides, own)]
         return composed
 
 

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.types import RunMode
@@ -112,8 +113,16 @@ def describe(error: BaseException) -> str:
     lines = [line for line in lines if not line.startswith(NOISE)]
     message = "; ".join(lines).replace(":; ", ": ").replace(".; To append", "; to append")
     if (match := re.search(r"Key '([^']+)' not in", message)) is not None:
-        return unknown_key(keys[0] if keys else match[1], dotted_keys())
+        key = keys[0] if keys else match[1]
+        return unknown_key(key, [*launcher_keys(), *dotted_keys()])
     return f"{keys[0]}: {message}" if keys and keys[0] not in message else message
+
+
+def launcher_keys() -> list[str]:
+    """Every key of our launchers, as it is typed."""
+    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    nodes = [node.node for name, node in stored.items() if name.startswith("cfa_lab_")]
+    return [f"hydra.launcher.{key}" for node in nodes for key in node if key != "_target_"]
 
 
 def unreadable(override: str) -> str:

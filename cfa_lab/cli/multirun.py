@@ -1,12 +1,14 @@
 """A multirun from its jobs to its table, under any launcher."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
 from cfa_lab.cli.task import link_latest, save_settings, study_index
 from cfa_lab.errors import UserError
+from cfa_lab.launch.task import LostJob
 from cfa_lab.progress import duration, phase, show_progress
 from cfa_lab.records import names
 from cfa_lab.records.record import record_of
@@ -42,13 +45,16 @@ def multirun(
             from cfa_lab.study.plan import plan
             from cfa_lab.study.show import headline, list_jobs, names_of, show_summary
 
+        if (cancel := getattr(launcher, "cancel", None)) and master.hydra.launcher.get("cancel"):
+            print(f"{cancel([job.arguments for job in jobs])} jobs cancelled")
+            return []
         folder = Path(master.hydra.sweep.dir).absolute()
         index = study_index(master)
         configs = [job.config for job in jobs]
         with phase("looking for what is done"):
             index.rebuild(folder)
             planned = plan(configs, index)
-    parallel = _num_parallel(master)
+    parallel = _num_parallel(launcher)
     if list_only:
         print(headline(configs, planned, parallel=parallel))
         list_jobs([job.settings for job in jobs], planned)
@@ -89,12 +95,10 @@ def multirun(
 
 def _told(outcome: Any, done: int, num_jobs: int, seconds: float) -> str:
     """What came out of a job, and how long the others may take."""
-    auroc = outcome.metrics.get("test/image_auroc")
-    value = "undefined" if auroc is None else f"{auroc:.4f}"
-    found = f", image AUROC {value}" if outcome.status != "failed" else ""
     jobs = "job" if num_jobs - done == 1 else "jobs"
     left = f"; {num_jobs - done} {jobs} left, about {duration(seconds / done * (num_jobs - done))}"
-    return f"  {outcome.status}{found}{left if done < num_jobs else ''}"
+    found = "failed" if outcome.status == "failed" else str(outcome)
+    return f"  {found}{left if done < num_jobs else ''}"
 
 
 def _reuse(job: Job, folder: Path, found: Path, record: dict[str, Any]) -> Any:
@@ -118,18 +122,32 @@ def launch_jobs(
     try:
         returns = launcher.launch(arguments, initial_job_idx=first)
         reasons = [_reason(job_return) for job_return in returns]
-    except Exception as error:  # a job's process was killed, or the batch system refused
+    except UserError:  # there is nothing to launch with
+        raise
+    except Exception as error:  # another project's launcher stops for one job
         returns, reasons = [None] * len(jobs), [f"{type(error).__name__}: {error}"] * len(jobs)
         log.error("the launcher stopped: %s", error)
     outcomes = {}
     for (number, job), job_return, reason in zip(jobs.items(), returns, reasons, strict=True):
         if reason is None and isinstance(job_return, JobReturn):
-            outcomes[number] = job_return.return_value
+            outcomes[number] = _brought_here(job, job_return.return_value, folder)
         else:
             outcomes[number] = _left_behind(job, folder / job.subdir) or JobOutcome(
                 status="failed", folder=folder / job.subdir, error=_one_line(reason)
             )
     return outcomes
+
+
+def _brought_here(job: Job, outcome: Any, folder: Path) -> Any:
+    """The outcome of a job that ran for a study in another folder, which has its run; recorded
+    here, too."""
+    if outcome.status == "failed" or outcome.folder.parent == folder:
+        return outcome
+    record = record_of(outcome.folder)
+    origin = Path(os.path.normpath(outcome.folder / record.get("reused_from", "")))
+    return replace(
+        outcome, folder=_reuse(job, folder / job.subdir, origin, record_of(origin)).folder
+    )
 
 
 def _left_behind(job: Job, folder: Path) -> Any:
@@ -149,6 +167,8 @@ def _reason(job_return: JobReturn) -> str | None:
     if job_return.status is JobStatus.COMPLETED:
         return None
     error = job_return._return_value  # pyright: ignore[reportPrivateUsage]
+    if isinstance(error, LostJob):
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 
@@ -157,13 +177,6 @@ def _one_line(text: str | None) -> str:
     return lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
 
 
-def _num_parallel(master: DictConfig) -> int | None:
+def _num_parallel(launcher: Launcher) -> int | None:
     """Jobs that run at once; None where that is the batch system's to decide."""
-    target = master.hydra.launcher._target_
-    if target.endswith("BasicLauncher"):
-        return 1
-    if target.endswith("JoblibLauncher"):
-        import joblib
-
-        return int(joblib.effective_n_jobs(master.hydra.launcher.n_jobs))
-    return None
+    return 1 if isinstance(launcher, BasicLauncher) else getattr(launcher, "num_parallel", None)

@@ -82,6 +82,8 @@ def unknown_key(name: str, known: Sequence[str]) -> str:
     close = f" (did you mean {near!r}?)" if near and near != name else ""
     about = near.partition(".")[0] if near and not near.startswith("hydra") else ""
     more = f"python -m cfa_lab explain {about}".rstrip()
+    if name.startswith("hydra.launcher."):
+        more = "docs/sweeps.md"
     return f"unknown key {name!r}{close}; {more} tells the keys"
 
 

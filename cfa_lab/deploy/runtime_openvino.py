@@ -1,6 +1,5 @@
 """An exported OpenVINO model on the CPU, asked for float32; imports no torch."""
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +19,7 @@ from cfa_lab.deploy.exported import (
     read_texts,
     refuse_unreadable,
 )
+from cfa_lab.records.environment import count_cores
 
 AT_ONCE = 8
 """Images taken at once."""
@@ -58,7 +58,7 @@ def open_file(path: Path, *, num_threads: int | None = None) -> ExportedRuntime:
         """One image with all threads, or several side by side; made when first asked for."""
         return _Requests(core.compile_model(model, "CPU", settings | {"NUM_STREAMS": streams}))
 
-    streams = min(AT_ONCE, num_threads or _num_cores())
+    streams = min(AT_ONCE, num_threads or count_cores())
 
     def infer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         side_by_side = min(len(images), streams)
@@ -112,8 +112,3 @@ def _run(requests: list[Any], images: np.ndarray) -> list[tuple[np.ndarray, np.n
         if i < len(images):
             request.start_async([images[i : i + 1]], share_inputs=True)
     return found
-
-
-def _num_cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,5 +1,6 @@
 """Where a run happened: versions, machine, code."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -47,6 +48,12 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.features.identity import image_hash
 from cfa_lab.features.own import code_hash
 from cfa_lab.progress import each
+from cfa_lab.records.environment import count_cores
 
 METHOD_VERSION = 5
 """Raised whenever a number could change for the same configuration; part of every run key."""
@@ -76,10 +76,7 @@ def hash_key(parts: Mapping[str, Any]) -> str:
 
 def count_threads(num_threads: int | None) -> int:
     """The number of CPU threads asked for; None means all cores this process may use."""
-    if num_threads is not None:
-        return num_threads
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return count_cores() if num_threads is None else num_threads
 
 
 def own_code(model: str) -> dict[str, str]:

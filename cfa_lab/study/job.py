@@ -34,6 +34,12 @@ class JobOutcome:
     """What this process spent on it."""
     error: str | None = None
 
+    def __str__(self) -> str:
+        if self.status == "failed":
+            return f"failed: {self.error}"
+        auroc = self.metrics.get("test/image_auroc")
+        return f"{self.status}, image AUROC {'undefined' if auroc is None else f'{auroc:.4f}'}"
+
 
 def run_once(
     config: Config, folder: Path, index: RunIndex, *, on_begin: Callable[[Path], None]

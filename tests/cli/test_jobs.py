@@ -236,9 +236,8 @@ def test_the_commands_in_a_studys_head_are_the_ones_that_make_and_publish_it(exp
 @pytest.mark.parametrize(
     "choice, plugin",
     [
-        ("hydra/launcher=parallel", "hydra_plugins.hydra_joblib_launcher"),
-        ("hydra/launcher=local", "hydra_plugins.hydra_submitit_launcher"),
-        ("hydra/launcher=slurm", "hydra_plugins.hydra_submitit_launcher"),
+        ("hydra/launcher=parallel", "hydra_plugins.cfa_lab_launchers"),
+        ("hydra/launcher=slurm", "hydra_plugins.cfa_lab_launchers"),
         ("hydra/launcher=ray_local", "hydra_plugins.hydra_ray_launcher"),
         ("hydra/sweeper=search", "hydra_plugins.cfa_lab_search"),
     ],
@@ -273,3 +272,17 @@ def test_latest_leads_to_the_last_folder_and_spares_what_is_no_link(tmp_path: Pa
     (tmp_path / "latest").mkdir()
     link_latest(tmp_path, tmp_path / name)
     assert not (tmp_path / "latest").is_symlink()
+
+
+def test_a_launcher_composes_the_very_jobs_that_hydra_would():
+    from cfa_lab.cli.jobs import Composer
+
+    job = jobs_of("backbone=resnet18", "seed=1,2", "category='a b'", "tracker.tags=[x,y]")[1]
+    loader = GlobalHydra.instance().config_loader()
+    master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+    composer = Composer(master, loader, plain=("hydra.sweep.subdir",))
+    composed = composer.compose(job.arguments, 1)
+    literal = loader.load_sweep_config(master, job.arguments)
+    literal.hydra.job.num, literal.hydra.job.id = 1, "1"
+    literal.hydra.job.override_dirname = composed.hydra.job.override_dirname  # of files only
+    assert OmegaConf.to_container(composed) == OmegaConf.to_container(literal)

@@ -149,8 +149,7 @@ def test_two_processes_at_one_study_share_the_work(tmp_path: Path, tiny_root: Pa
 @pytest.mark.parametrize(
     "launcher, plugin",
     [
-        ("parallel", "hydra_plugins.hydra_joblib_launcher"),
-        ("local", "hydra_plugins.hydra_submitit_launcher"),
+        ("parallel", "hydra_plugins.cfa_lab_launchers"),
         ("ray_local", "hydra_plugins.hydra_ray_launcher"),
     ],
 )
