@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -195,10 +196,10 @@ def write_runs(folder: Path) -> None:
         cut = folder / "outputs" / name
         shutil.copytree(folder / "RUN", cut)
         (cut / "metrics.json").unlink()
-    study = "-m category=all seed=0,1 loss.K=1,3 hydra.sweep.dir=multirun/radius"
-    made = run(rewritten(f"python -m cfa_lab {study}"), folder)
-    assert made.returncode == 0, made.stderr
-    shutil.copytree(folder / "multirun/radius", folder / "multirun/weighting")
+    for study in ("radius", "weighting"):
+        for category, seed, K in product(("bottle", "cable", "screw", "cookies"), (0, 1), (1, 3)):
+            place = folder / f"multirun/{study}/{category}-{seed}-{K}"
+            write_run(place, category=category, seed=seed, config={"loss.K": K})
     for category in ("cookies", "magnetic_tile", "gear"):
         for name, duration, kind in CLOSED_FORM:
             config = {"optimizer.name": name, "optimizer.time": duration, "memory_bank.kind": kind}

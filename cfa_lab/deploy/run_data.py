@@ -1,6 +1,7 @@
 """The images that a run was trained and tested on, where they still are."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.deploy.runtime import Runtime
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.evaluate import sample_mask
+from cfa_lab.features.identity import image_hash
 from cfa_lab.metrics.collected import CollectedScores
 from cfa_lab.run.recorded import recorded_table
 
@@ -25,6 +27,17 @@ def table_of_run(folder: Path) -> SampleTable | None:
         return recorded_table(folder)
     except UserError:
         return None
+
+
+def trained_on(folder: Path, paths: Sequence[Path]) -> list[Path]:
+    """Those of some images that a run was fitted to, by their bytes; none where none can tell."""
+    table = table_of_run(folder)
+    if table is None:
+        return []
+    with suppress(UserError):  # a training image is gone
+        known = {image_hash(table.absolute(sample.path)) for sample in table.train}
+        return [path for path in paths if image_hash(path) in known]
+    return []
 
 
 def load_some(

@@ -11,6 +11,7 @@ import numpy as np
 from cfa_lab.deploy.arguments import add_model, open_model
 from cfa_lab.deploy.intake import WORKERS, batches
 from cfa_lab.deploy.load import EXPORTED, model_folder
+from cfa_lab.deploy.run_data import trained_on
 from cfa_lab.deploy.scan import Result, scored_batches
 from cfa_lab.deploy.sources import named_images
 from cfa_lab.errors import UserError
@@ -45,6 +46,11 @@ def main(arguments: list[str]) -> None:
     folder = model_folder(options.run.expanduser())
     runtime = open_model(options)
     paths = list(named_images(options.images))
+    if known := len(trained_on(folder, paths)):
+        print(
+            f"warning          {known} of these {len(paths)} images trained this model, and new "
+            "parts will score higher: give others, or run again with evaluation.folds=5"
+        )
     with show_progress():
         taken = batches(
             paths,

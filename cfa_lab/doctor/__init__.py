@@ -92,12 +92,15 @@ def _check(config: Config, chosen: list[str] | None, sheets: Path | None) -> int
 
 
 def _refuse_unwritable(sheets: Path) -> None:
-    """Find out before an hour of looking that contact sheets cannot be written."""
+    """Find out before an hour of looking that contact sheets cannot be written.
+
+    Makes nothing: the folder may never be needed.
+    """
+    there = next(path for path in (sheets.absolute(), *sheets.absolute().parents) if path.exists())
     try:
-        sheets.mkdir(parents=True, exist_ok=True)
-        with replacing(sheets / ".probe") as probe:
+        with replacing(there / ".probe") as probe:
             probe.touch()
-        (sheets / ".probe").unlink()
+        (there / ".probe").unlink()
     except OSError as error:
         raise UserError(
             f"contact sheets cannot be written to {sheets}: {error.strerror}; name another folder "

@@ -169,12 +169,12 @@ def order(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, ...]:
 
 def value_of(config: Mapping[str, Any], key: str) -> Any:
     """A key's value; None where the run does not know it or it has no part in its numbers."""
-    return config.get(key) if _has_part(config, key) else None
+    return config.get(key) if has_part(config, key) else None
 
 
 def shown_value(config: Mapping[str, Any], key: str) -> Any:
     """The same for people, who are told which of the two it is."""
-    return config.get(key, ABSENT) if _has_part(config, key) else IDLE
+    return config.get(key, ABSENT) if has_part(config, key) else IDLE
 
 
 def show(value: Any) -> str:
@@ -188,12 +188,13 @@ def show(value: Any) -> str:
 
 def _token(config: Mapping[str, Any], key: str) -> str:
     # a key that an older run does not know is a value of its own; 1 and 1.0 are the same setting
-    if not _has_part(config, key):
+    if not has_part(config, key):
         return NO_PART
     return show(config[key]) if key in config else ABSENT
 
 
-def _has_part(config: Mapping[str, Any], key: str) -> bool:
+def has_part(config: Mapping[str, Any], key: str) -> bool:
+    """Whether a key does anything under a run's optimizer."""
     idle = WITHOUT_PART.get(config.get("optimizer.name", ABSENT), ())
     return key not in idle or (key == "trainer.epochs" and config.get(key) == 0)
 

@@ -26,6 +26,18 @@ def normal(tiny_root):
     return tiny_root / "square" / "test" / "good"
 
 
+def test_images_that_trained_the_model_are_told(
+    run_without_thresholds, tiny_root, normal, tmp_path, capsys
+):
+    shutil.copytree(run_without_thresholds, tmp_path / "run")
+    trained = tmp_path / "renamed"
+    shutil.copytree(tiny_root / "square" / "train" / "good", trained)
+    main([str(tmp_path / "run"), str(trained), str(normal), "--quantile", "0.5"])
+    assert "5 of these 8 images trained this model" in capsys.readouterr().out
+    main([str(tmp_path / "run"), str(normal), "--quantile", "0.5"])
+    assert "trained this model" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("rule", ["quantile", "mean_sd", "extreme_value"])
 def test_thresholds_are_the_rules_own_and_written_with_their_origin(model, normal, rule, capsys):
     main([str(model), str(normal), "--rule", rule, "--quantile", "0.9", "--num-sd", "2"])

@@ -24,6 +24,7 @@ from cfa_lab.report.page.gallery import choose_pictures
 from cfa_lab.report.selection import Search, check_search, choose_winner
 from cfa_lab.report.tables import published
 from cfa_lab.report.tables import write as tables
+from cfa_lab.report.tables.markdown import head
 
 AUROC = "test/image_auroc"
 
@@ -333,3 +334,19 @@ def test_the_command_line_serves_it(tmp_path):
     )
     assert failed.returncode == 1
     assert failed.stderr.startswith("cfa_lab: nowhere is no folder")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "named"), [("adamw", True), ("closed_form", False)], ids=["trained", "solved"]
+)
+def test_what_all_runs_share_names_no_key_that_had_no_part(tmp_path, optimizer: str, named: bool):
+    for seed in (0, 1):
+        write_run(
+            tmp_path / str(seed),
+            seed=seed,
+            config={"optimizer.name": optimizer, "trainer.epochs": 30},
+        )
+    line = head(collect([tmp_path])).splitlines()[1]
+    assert line.startswith("In all runs: ")
+    assert ("trainer.epochs=30" in line) == named
+    assert "preset=lab" in line

@@ -8,7 +8,7 @@ from typing import Any
 from cfa_lab.metrics.names import metric_name
 from cfa_lab.report.collect import Cells, Study
 from cfa_lab.report.comparisons import Table
-from cfa_lab.report.settings import show
+from cfa_lab.report.settings import has_part, show
 from cfa_lab.report.statistics import LEAST_CASES, MOST_COMPARED, Difference, Summary, compare_pairs
 
 MOST_COLUMNS = 6
@@ -56,7 +56,9 @@ def head(study: Study) -> str:
     shared = [
         f"`{key}={show(configs[0][key])}`"
         for key in CONTEXT
-        if len(values := {show(c.get(key)) for c in configs}) == 1 and values != {"null"}
+        if len(values := {show(c.get(key)) for c in configs}) == 1
+        and values != {"null"}
+        and all(has_part(c, key) for c in configs)
     ]
     lines = [f"{'; '.join(counts)}."]
     lines += [f"In all runs: {' '.join(shared)}."] if shared else []
