@@ -83,11 +83,15 @@ def write_files(folder: Path, pixels: int) -> None:
         write_png(folder / "PNG, 16 bits" / f"{name}.png", full)
         write_png(folder / "PNG, 12 of 16 bits" / f"{name}.png", twelve)
         tifffile.imwrite(folder / "TIFF, grey, 12 of 16 bits" / f"{name}.tif", twelve[..., 0])
+        for kind, packing in (("TIFF", None), ("TIFF, deflate", "zlib")):
+            path = folder / f"{kind}, 12 of 16 bits" / f"{name}.tif"
+            tifffile.imwrite(path, twelve, photometric="rgb", compression=packing)
 
 
 KINDS = (
     *("JPEG, 8 bits", "PNG, 8 bits", "PNG, grey, 8 bits", "PNG, grey, 16 bits", "PNG, 16 bits"),
     *("PNG, grey, 12 of 16 bits", "TIFF, grey, 12 of 16 bits", "PNG, 12 of 16 bits"),
+    *("TIFF, 12 of 16 bits", "TIFF, deflate, 12 of 16 bits"),
 )
 
 

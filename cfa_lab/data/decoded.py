@@ -1,4 +1,4 @@
-"""An image as it was decoded: RGB of 8 bits, or planes of floating point where there are more."""
+"""An image as it was decoded: RGB of 8 bits, or floating point where there are more."""
 
 import logging
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cfa_lab.data.bands import band_of
 from cfa_lab.data.depth import BYTE, FULL, Depth, Span, scaled, to_bytes
 from cfa_lab.data.depth_found import NO_RANGE, depth_alone
 from cfa_lab.data.geometry import Size
@@ -20,36 +21,39 @@ _TOLD: set[Span] = set()
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An image of 8 bits, or of more; black is 0 and white 255 in both.
+    """An image of 8 bits, or of more; black is 0 and white 255 in both."""
 
-    `planes` is one RGB image, or grey in floating point, or red, green and blue.
-    """
-
-    planes: tuple[Image.Image, ...]
+    image: Image.Image | np.ndarray
+    """RGB of 8 bits, or (H, W, 1 or 3) float32."""
     ends: Span = BYTE
     """No value, resized or not, is beyond these: black and white, or what goes beyond."""
 
     @property
     def size(self) -> Size:
         """Height and width."""
-        return self.planes[0].height, self.planes[0].width
+        if isinstance(self.image, np.ndarray):
+            return self.image.shape[0], self.image.shape[1]
+        return self.image.height, self.image.width
 
     def pixels(self) -> np.ndarray:
         """The image, (H, W, 3): uint8, or float32 where it has more than 8 bits."""
-        return _together([np.asarray(plane) for plane in self.planes])
+        return _as_colours(np.asarray(self.image))
 
     def resized(self, size: Size, resampling: Image.Resampling) -> np.ndarray:
         """The image at another size, likewise."""
-        height, width = size
-        found = [np.asarray(plane.resize((width, height), resampling)) for plane in self.planes]
-        if self.planes[0].mode == "F":  # Pillow cuts off what filters overshoot of bytes only
-            found = [values.clip(*self.ends) for values in found]
-        return _together(found)
+        if not isinstance(self.image, np.ndarray):
+            return np.asarray(self.image.resize(size[::-1], resampling))
+        if size == self.size:
+            return self.pixels()
+        from cfa_lab.data.resize import resize  # only here: few images need numba
+
+        # filters overshoot, which Pillow cuts off of bytes only
+        return _as_colours(resize(self.image, size, resampling).clip(*self.ends))
 
     def shown(self) -> Image.Image:
         """The image for the eye: RGB of 8 bits."""
-        if self.planes[0].mode == "RGB":
-            return self.planes[0]
+        if not isinstance(self.image, np.ndarray):
+            return self.image
         return Image.fromarray(np.rint(self.pixels().clip(0, 255)).astype(np.uint8))
 
 
@@ -60,10 +64,26 @@ def decode(path: Path, depth: Depth | None) -> Decoded:
     """
     depth = depth_alone(path) if depth is None else depth
     with reading("image", path), Image.open(path) as file:
-        stored = stored_in(file)
-        if stored is None or (stored.kind == "colour" and _upper_bytes(stored, depth)):
-            return Decoded((as_rgb(turned(file)),))
-        return from_values(values_of(file, stored), stored, depth, name=path)
+        return _decoded(file, depth, path)
+
+
+def decode_band(path: Path, depth: Depth, top: int, height: int) -> tuple[np.ndarray, int] | None:
+    """Rows (h, W, 3) of a large TIFF, as `decode` gives them, and which one is the first of them.
+
+    At least `height` from `top` on. None for a file of which no part can be read alone.
+    """
+    with reading("image", path):
+        if (band := band_of(path, top, height)) is None:
+            return None
+        with Image.open(band[0]) as file:
+            return np.array(_decoded(file, depth, path).pixels()), band[1]
+
+
+def _decoded(file: Image.Image, depth: Depth, name: object) -> Decoded:
+    stored = stored_in(file)
+    if stored is None or (stored.kind == "colour" and _upper_bytes(stored, depth)):
+        return Decoded(as_rgb(turned(file)))
+    return from_values(values_of(file, stored), stored, depth, name=name)
 
 
 def read_values(path: Path) -> tuple[np.ndarray, Stored | None]:
@@ -101,17 +121,16 @@ def from_values(values: np.ndarray, stored: Stored, depth: Depth, *, name: objec
     upper = to_bytes(values, span)
     if upper is not None:
         upper = 255 - upper if stored.white_zero else upper
-        return Decoded((Image.fromarray(upper).convert("RGB"),))
+        return Decoded(Image.fromarray(upper).convert("RGB"))
     found = scaled(values, span)
     ends = scaled(np.array([low, high]), span)
     if stored.white_zero:
         found, ends = 255 - found, 255 - ends
-    planes = found[..., None] if found.ndim == 2 else found
     deep = Decoded(
-        tuple(Image.fromarray(planes[..., i]) for i in range(planes.shape[2])),
+        found[..., None] if found.ndim == 2 else found,
         (min(0.0, float(ends.min())), max(255.0, float(ends.max()))),
     )
-    return deep if depth.deep else Decoded((deep.shown(),))
+    return deep if depth.deep else Decoded(deep.shown())
 
 
 def _upper_bytes(stored: Stored, depth: Depth) -> bool:
@@ -126,12 +145,9 @@ def _fits_16_bits(values: np.ndarray) -> bool:
     return whole and bool(values.min() >= 0 and values.max() <= FULL[1])
 
 
-def _together(planes: list[np.ndarray]) -> np.ndarray:
-    """One image (h, w, 3) of its planes."""
-    if len(planes) == 1:
-        (plane,) = planes
-        return plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
-    return np.stack(planes, axis=2)
+def _as_colours(pixels: np.ndarray) -> np.ndarray:
+    """(h, w, 3) of (h, w, 1 or 3)."""
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
 
 def _tell_once(span: Span, name: object, peak: float) -> None:

@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from cfa_lab.data.decoded import Decoded, decode
+from cfa_lab.data.decoded import Decoded, decode, decode_band
 from cfa_lab.data.depth import Depth
 from cfa_lab.data.geometry import Box, Geometry, Placement, Size
 from cfa_lab.data.masks import load_mask as load_mask  # where it stood, for programs that say so
@@ -21,6 +21,9 @@ from cfa_lab.errors import UserError
 # Name of the loading threads. Threads suffice: Pillow gives up the interpreter lock at work.
 THREADS = "cfa_lab-images"
 _DECODING = Lock()
+MOST_WHOLE = 40_000_000
+"""Pixels of an image that is decoded whole for its tiles (120 MB); of a larger one only the rows
+that a row of tiles needs, where its format allows."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,7 @@ def image_size(path: Path) -> Size:
 def load_image(source: Source, geometry: Geometry) -> LoadedImage:
     """Decode an image or a tile and bring it to the network's input size; padding is black."""
     if isinstance(source, Tile):
-        pixels = _decode_for_tiles(source.path, geometry.depth)
-        windows = geometry.windows((pixels.shape[0], pixels.shape[1]))
-        return LoadedImage(*cut(pixels, windows[source.index]))
+        return _load_tile(source, geometry)
     image = decode(source, geometry.depth)
     try:
         return fit_image(image, geometry)
@@ -79,18 +80,33 @@ def fit_image(image: Decoded, geometry: Geometry) -> LoadedImage:
     return LoadedImage(pixels, plan.placement)
 
 
-def _decode_for_tiles(path: Path, depth: Depth) -> np.ndarray:
-    """A whole image, kept while its tiles are cut; one thread decodes, the others wait."""
+def _load_tile(tile: Tile, geometry: Geometry) -> LoadedImage:
+    """What is decoded for one tile is kept for the next; one thread decodes, the others wait."""
+    path = tile.path
+    original = image_size(path)
+    window = geometry.windows(original)[tile.index]
     with reading("image", path):
         modified = path.stat().st_mtime_ns
     with _DECODING:
-        return _decode_once(path, modified, depth)
+        band = None
+        if original[0] * original[1] > MOST_WHOLE:
+            band = _band_once(path, modified, geometry.depth, window[0], window[2])
+        pixels, top = band or (_decode_once(path, modified, geometry.depth), 0)
+    return LoadedImage(*cut(pixels, window, original=original, first_row=top))
 
 
 @lru_cache(maxsize=2)
 def _decode_once(path: Path, modified: int, depth: Depth) -> np.ndarray:
     """The time is there to tell a file from the one that stood there before."""
     return decode_image(path, depth)
+
+
+@lru_cache(maxsize=2)
+def _band_once(
+    path: Path, modified: int, depth: Depth, top: int, height: int
+) -> tuple[np.ndarray, int] | None:
+    """Likewise, the rows of one row of tiles."""
+    return decode_band(path, depth, top, height)
 
 
 def load_batch(paths: Sequence[Source], geometry: Geometry, *, workers: int) -> list[LoadedImage]:

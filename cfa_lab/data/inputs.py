@@ -33,7 +33,7 @@ def as_image(picture: Picture, depth: Depth) -> Decoded:
         if picture.mode.startswith(("I", "F")):
             kind = "floating point" if picture.mode == "F" else "grey"
             return from_values(np.asarray(picture), Stored(kind), depth, name="an image")
-        return Decoded((as_rgb(picture),))
+        return Decoded(as_rgb(picture))
     except UserError:
         raise
     except ValueError as error:
@@ -59,5 +59,5 @@ def _of_array(values: np.ndarray, depth: Depth) -> Decoded:
             "with image.range, floating point, of shape (height, width), or (height, width, 3), RGB"
         )
     if not kind:
-        return Decoded((Image.fromarray(np.ascontiguousarray(values)).convert("RGB"),))
+        return Decoded(Image.fromarray(np.ascontiguousarray(values)).convert("RGB"))
     return from_values(values, Stored(kind), depth, name="an array")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cfa_lab.data.geometry import Geometry, Placement, Size
+from cfa_lab.data.geometry import Box, Geometry, Placement, Size
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,23 @@ def tiles_of(paths: Sequence[Path], sizes: Iterator[Size], geometry: Geometry) -
     ]
 
 
-def cut(pixels: np.ndarray, window: tuple[int, int, int, int]) -> tuple[np.ndarray, Placement]:
-    """A tile (h, w, 3) of an image (H, W, 3); beyond the image its last row and column go on."""
+def cut(
+    pixels: np.ndarray,
+    window: Box,
+    *,
+    original: Size | None = None,
+    first_row: int = 0,
+) -> tuple[np.ndarray, Placement]:
+    """A tile (h, w, 3) of an image (H, W, 3); beyond the image its last row and column go on.
+
+    `pixels` may be a part of the image, all columns from `first_row` on, `original` its whole size.
+    """
     top, left, height, width = window
-    inside = pixels[top : top + height, left : left + width]
+    inside = pixels[top - first_row : top - first_row + height, left : left + width]
     shown = inside.shape[:2]
     beyond = ((0, height - shown[0]), (0, width - shown[1]), (0, 0))
     placement = Placement(
-        original=(pixels.shape[0], pixels.shape[1]),
+        original=original or (pixels.shape[0], pixels.shape[1]),
         window=(top, left, shown[0], shown[1]),
         content=(0, 0, shown[0], shown[1]),
     )

@@ -3,6 +3,7 @@
 Each with the grey values it must give, computed from what was written, never by reading a file.
 """
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -282,6 +283,22 @@ def portables() -> Iterator[File]:
     yield File("bits.pbm", pillow(Image.fromarray(bits), format="PPM"), bits * 255)
 
 
+def jpeg_2000(values: np.ndarray, bits: int, suffix: str) -> bytes:
+    """A file of so many bits a sample, which Pillow does not write.
+
+    Of one of 16 bits whose values lie around the middle the precision alone is changed: it decides
+    only which number is added to the coefficients' zero.
+    """
+    image, buffer = Image.fromarray(values + np.uint16(2**15 - 2 ** (bits - 1))), io.BytesIO()
+    image.save(buffer, "JPEG2000", no_jp2=suffix == "j2k")
+    content = bytearray(buffer.getvalue())
+    stream = content.index(b"\xff\x4f\xff\x51")
+    content[stream + 42] = bits - 1
+    if suffix == "jp2":
+        content[content.index(b"ihdr") + 14] = bits - 1
+    return bytes(content)
+
+
 def others() -> Iterator[File]:
     for suffix in ("bmp", "webp", "jp2", "tif", "png"):
         options = {"lossless": True} if suffix == "webp" else {}
@@ -292,6 +309,13 @@ def others() -> Iterator[File]:
     full, twelve = deep(16), deep(12)
     yield File("deep.jp2", pillow(full), full >> 8, Depth(16))
     yield File("deep-12.jp2", pillow(twelve), white(twelve, 4095), DEEP, 1e-3)
+    for bits in (10, 12, 14):
+        some, most = deep(bits), 2**bits - 1
+        for suffix in ("jp2", "j2k"):
+            content = raw(jpeg_2000(some, bits, suffix))
+            by = Depth(16) if bits == 12 else DEEP  # either way, as the file says it
+            yield File(f"precise-{bits}.{suffix}", content, white(some, most), by, 0.51)
+            yield File(f"deep-precise-{bits}.{suffix}", content, white(some, most), DEEP, 1e-3)
     table = RNG.integers(0, 256, (256, 3)).astype(np.uint8)
     palette = Image.fromarray(GREY)
     palette.putpalette(table.tobytes())

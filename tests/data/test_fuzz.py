@@ -3,10 +3,13 @@
 import io
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from helpers.deep_files import png
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -37,7 +40,19 @@ def encoded(suffix: str, mode: str) -> bytes:
     return buffer.getvalue()
 
 
+def encoded_deep(suffix: str) -> bytes:
+    """Colours of 12 bits in 16, by another writer than Pillow."""
+    values = RNG.integers(0, 4096, (12, 9, 3), dtype=np.uint16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "deep"
+        png(path, values, filtering=4) if suffix == "png" else tifffile.imwrite(
+            path, values, photometric="rgb", rowsperstrip=5, compression="zlib"
+        )
+        return path.read_bytes()
+
+
 IMAGES = {suffix: encoded(suffix, mode) for suffix, mode in FORMATS.items()}
+IMAGES |= {f"deep.{suffix}": encoded_deep(suffix) for suffix in ("png", "tif")}
 DAMAGE = st.lists(
     st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8
 )
@@ -62,7 +77,7 @@ def calm(call, *arguments) -> object:
 
 @FUZZ
 @given(
-    suffix=st.sampled_from(sorted(FORMATS)),
+    suffix=st.sampled_from(sorted(IMAGES)),
     damage=DAMAGE,
     keep=st.sampled_from([1.0, 1.0, 0.95, 0.5]),
 )
