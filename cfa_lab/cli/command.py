@@ -39,6 +39,7 @@ SUBCOMMANDS = {
     "export": "cfa_lab.deploy.export",
     "predict": "cfa_lab.deploy.predict",
     "report": "cfa_lab.report.command",
+    "submission": "cfa_lab.deploy.submission",
     "sync": "cfa_lab.tracking.sync",
     "threshold": "cfa_lab.deploy.threshold",
     "view": "cfa_lab.deploy.view.command",
