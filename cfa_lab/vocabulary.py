@@ -141,6 +141,7 @@ BOUNDS = {
     "descriptor.gamma_d": COUNT,
     "memory_bank.entries": COUNT,
     "memory_bank.gamma_c": COUNT,
+    "memory_bank.starts": COUNT,
     "memory_bank.beta": Bounds(0, 1),
     "loss.K": COUNT,
     "loss.J": COUNT_OR_NONE,

@@ -186,6 +186,7 @@ NUMBERS: dict[str, Callable[[Any], Any]] = {
     "features.batch_size": lambda value: _extractor(batch_size=value),
     "features.workers": lambda value: _extractor(workers=value),
     "memory_bank.gamma_c": lambda value: _bank(gamma_c=value),
+    "memory_bank.starts": lambda value: _bank(starts=value),
     "memory_bank.beta": lambda value: _bank(beta=value),
     "loss.K": lambda value: _loss(K=value),
     "loss.J": lambda value: _loss(J=value),

@@ -51,6 +51,8 @@ class MemoryBankSettings:
     """Entries of a `coreset`; null takes as many as the mean map has."""
     gamma_c: int = MISSING
     """Divisor of the number of entries, by K-means."""
+    starts: int = MISSING
+    """Starts of K-means, of which the best is kept; the authors' call meant 10."""
     beta: float = MISSING
     """Step of the moving average of `ema`, 0 to 1."""
     refresh: bool = MISSING
@@ -61,6 +63,7 @@ class MemoryBankSettings:
         one_of("memory_bank.kind", self.kind, BANK_KINDS)
         none_or_within("memory_bank.entries", self.entries)
         within("memory_bank.gamma_c", self.gamma_c)
+        within("memory_bank.starts", self.starts)
         within("memory_bank.beta", self.beta)
 
 

@@ -63,7 +63,13 @@ def sample_bank(descriptor: Descriptor, batches: Iterable[Pyramid], *, seed: int
 
 @torch.no_grad()
 def ema_bank(
-    descriptor: Descriptor, batches: Iterable[Pyramid], *, beta: float, gamma_c: int, seed: int
+    descriptor: Descriptor,
+    batches: Iterable[Pyramid],
+    *,
+    beta: float,
+    gamma_c: int,
+    starts: int = 1,
+    seed: int,
 ) -> Tensor:
     """Entries that follow their matches from image to image: (n // gamma_c, d).
 
@@ -75,7 +81,7 @@ def ema_bank(
     for image in _images(batches):
         patches = descriptor(image)[0]  # (n, d)
         if bank is None:
-            bank = compress(patches, gamma_c, seed=seed)
+            bank = compress(patches, gamma_c, starts=starts, seed=seed)
         else:
             bank = torch.lerp(bank, patches[match_unused(bank, patches)], beta)
     if bank is None:
@@ -110,8 +116,11 @@ def match_unused(bank: Tensor, patches: Tensor) -> Tensor:
     return matches
 
 
-def compress(entries: Tensor, gamma_c: int, *, seed: int) -> Tensor:
+def compress(entries: Tensor, gamma_c: int, *, starts: int = 1, seed: int) -> Tensor:
     """Replace entries (m, d) by m // gamma_c centres of a seeded K-means; gamma_c = 1 keeps them.
+
+    Of several `starts` the one whose entries lie nearest to their centres is kept: 10 are what the
+    authors' call meant under the scikit-learn of its day.
 
     Runs on one thread of the CPU: with more, partial sums are added in a changing order and the
     same seed would not give the same bits.
@@ -128,7 +137,7 @@ def compress(entries: Tensor, gamma_c: int, *, seed: int) -> Tensor:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        means = KMeans(num_centres, n_init=1, max_iter=3000, random_state=seed)  # pyright: ignore[reportArgumentType]
+        means = KMeans(num_centres, n_init=starts, max_iter=3000, random_state=seed)  # pyright: ignore[reportArgumentType]
         means.fit(entries.cpu().numpy())
     return torch.as_tensor(means.cluster_centers_).to(entries)
 
@@ -139,6 +148,7 @@ def bank_maker(
     *,
     beta: float,
     gamma_c: int,
+    starts: int = 1,
     seed: int,
 ) -> BankMaker:
     """How the bank that a descriptor is fitted to is made, for each kind of bank.
@@ -150,21 +160,22 @@ def bank_maker(
     word: BankKind = one_of("memory_bank.kind", kind, BANK_KINDS)
     within("memory_bank.beta", beta)
     within("memory_bank.gamma_c", gamma_c)
+    within("memory_bank.starts", starts)
     if word in ("mean", "coreset", "both"):
         mean = mean_pyramid(batches())
 
         def describe_mean(descriptor: Descriptor) -> Tensor:
             with torch.no_grad():
                 bank = descriptor([level.to(descriptor.weight.dtype) for level in mean])[0]
-            return compress(bank, gamma_c, seed=seed)
+            return compress(bank, gamma_c, starts=starts, seed=seed)
 
         return describe_mean
     if word == "ema":
         return lambda descriptor: ema_bank(
-            descriptor, batches(), beta=beta, gamma_c=gamma_c, seed=seed
+            descriptor, batches(), beta=beta, gamma_c=gamma_c, starts=starts, seed=seed
         )
     if word == "sample":
         return lambda descriptor: compress(
-            sample_bank(descriptor, batches(), seed=seed), gamma_c, seed=seed
+            sample_bank(descriptor, batches(), seed=seed), gamma_c, starts=starts, seed=seed
         )
     no_other(word)

@@ -28,6 +28,8 @@ def fit_key_of(
     decisive = ("image", "descriptor", "memory_bank", "loss", "optimizer", "trainer", "seed")
     chosen = {key: values[key] for key in decisive}
     del chosen["trainer"]["num_threads"]
+    if chosen["memory_bank"]["starts"] == 1:  # runs of before there were more keep their keys
+        del chosen["memory_bank"]["starts"]
     chosen["image"] = geometry.decisive()  # with the depth that was found
     backbone = {k: v for k, v in values["backbone"].items() if k not in ("name", "weights")}
     features = {k: v for k, v in config.features.extraction.items() if k != "workers"}

@@ -203,6 +203,7 @@ def _bank_maker(
         ),
         beta=values.beta,
         gamma_c=values.gamma_c,
+        starts=values.starts,
         seed=seed,
     )
 

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 from helpers.tiny import make_pyramid
+from sklearn.cluster import KMeans
 
 from cfa_lab import reference
 from cfa_lab.errors import UserError
@@ -95,6 +97,34 @@ def test_k_means_finds_well_separated_clusters():
     entries = centres.repeat_interleave(4, dim=0) + 0.01 * torch.randn(12, 2)
     found = compress(entries, 4, seed=0)
     assert torch.cdist(centres, found).min(dim=1).values.max() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["mean", "ema", "sample"])
+def test_of_several_starts_the_best_is_kept_as_scikit_learn_does(descriptor, kind):
+    levels = make_pyramid(3, dtype=descriptor.weight.dtype)
+    entries = bank_of(kind, descriptor, levels, [[0], [1], [2]])
+    if kind == "ema":  # K-means begins, and then entries follow
+        entries = descriptor([pool(level[:1]) for level in levels])[0].detach()
+    means = KMeans(len(entries) // 3, n_init=10, max_iter=3000, random_state=0)
+    means.fit(entries.numpy())
+    found = compress(entries, 3, starts=10, seed=0)
+    assert np.array_equal(found.numpy(), means.cluster_centers_)
+    ten, one = (
+        bank_of(kind, descriptor, levels, [[0], [1], [2]], gamma_c=3, starts=n) for n in (10, 1)
+    )
+    assert not torch.equal(ten, one)
+    if kind != "ema":
+        assert torch.equal(ten, found)
+
+
+def test_more_starts_fit_no_worse():
+    entries = torch.randn(90, 3, generator=torch.Generator().manual_seed(0))
+
+    def spread(starts: int) -> float:
+        centres = compress(entries, 6, starts=starts, seed=3)
+        return float(torch.cdist(entries, centres).square().min(1).values.sum())
+
+    assert spread(10) < spread(1)
 
 
 def test_too_much_compression_is_refused():

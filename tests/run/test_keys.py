@@ -21,7 +21,10 @@ def keys_of(config: Config, *, weights: str = "w", num_threads: int = 1) -> tupl
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=1", "loss.K=2", "trainer.epochs=7", "image.height=40", "features.dtype=float32"],
+    [
+        *("seed=1", "loss.K=2", "trainer.epochs=7", "image.height=40", "features.dtype=float32"),
+        "memory_bank.starts=10",
+    ],
 )
 def test_what_training_depends_on_changes_both_keys(tiny_config, override: str):
     (fit, run), (other_fit, other_run) = keys_of(tiny_config()), keys_of(tiny_config(override))
