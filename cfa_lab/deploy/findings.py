@@ -6,9 +6,7 @@ import numpy as np
 
 from cfa_lab.data.geometry import Box
 from cfa_lab.deploy.runtime import Scored
-
-EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
-"""Pixels that touch at a corner are one region, as in the metrics."""
+from cfa_lab.metrics.regions import EIGHT_NEIGHBOURS
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,10 @@ def judge(
 
 
 def _largest(above: np.ndarray, top: int, left: int) -> Box | None:
-    """The box of the largest region, the upper left one of equals."""
+    """The box of the largest region, pixels that touch at a corner being one, as in the metrics.
+
+    Of equals the upper left one.
+    """
     if not above.any():
         return None
     from scipy.ndimage import find_objects, label

@@ -1,23 +1,16 @@
 """The frozen backbone: images to a list of feature maps, run no deeper than the last one taken."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cfa_lab.errors import UserError
-from cfa_lab.method.families import VGG, EfficientNet, ResNet
 from cfa_lab.method.padding import fix_padding
+from cfa_lab.method.walks import feature_names, walk_feature_list, walk_of
 from cfa_lab.vocabulary import ACTIVATIONS, PADDINGS, Activation, Padding, one_of
-
-LEAKY_SLOPE = 0.01
-"""Negative slope of the authors' LeakyReLU on pre-activation ResNet maps."""
-
-Walk = Callable[[Any, Tensor], Iterator[tuple[str, Tensor]]]
-"""Runs a network step by step and yields every map by name, so that the caller can stop early."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +70,9 @@ class Backbone(nn.Module):
         self._levels = [layer.split("+") for layer in architecture.layers]
         if architecture.padding == "static":
             fix_padding(network)
-        self._walk = self._prepare()
+        leaky = architecture.activation == "leaky"
+        self._walk, has_activation = walk_of(network, leaky=leaky)
+        self.lacks_activation = leaky and not has_activation
         self.eval().requires_grad_(False)
         self.channels = [level.shape[1] for level in self._probe(size)]
 
@@ -131,7 +126,7 @@ class Backbone(nn.Module):
 
     def _probed_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Small where every size will do, else the one asked for or the network's own."""
-        if self._walk is not _walk_feature_list:
+        if self._walk is not walk_feature_list:
             return 64, 64
         if size is not None:
             return size
@@ -147,122 +142,13 @@ class Backbone(nn.Module):
 
     def _check_channels(self, found: list[int]) -> None:
         """Refuse maps whose channels are not where timm says that they are."""
-        if self._walk is not _walk_feature_list:
+        if self._walk is not walk_feature_list:
             return
         info: Any = self.network.feature_info
-        told = dict(zip(_feature_names(self.network), info.channels(), strict=True))
+        told = dict(zip(feature_names(self.network), info.channels(), strict=True))
         expected = [sum(told[name] for name in level) for level in self._levels]
         if found != expected:
             raise UserError(
                 f"{self.architecture.model} gives maps of {found} channels where timm tells of "
                 f"{expected}; it cannot be read, take another network"
             )
-
-    def _prepare(self) -> Walk:
-        """Choose the walk of the network's family and remove what it will not use."""
-        network = self.network
-        if isinstance(network, ResNet):
-            stages = (network.layer1, network.layer2, network.layer3, network.layer4)
-            removed = [_remove_final_activation(stage) for stage in stages]
-            _delete(network, "fc")
-            leaky = self.architecture.activation == "leaky"
-            self.lacks_activation = leaky and not all(removed)
-            return _walk_leaky_resnet if leaky else _walk_resnet
-        if isinstance(network, VGG):
-            for module in network.modules():
-                if isinstance(module, nn.ReLU):
-                    module.inplace = False  # a map already taken must not change afterwards
-            _delete(network, "pre_logits", "head")
-            return _walk_vgg
-        if isinstance(network, EfficientNet):
-            _delete(network, "conv_head", "bn2", "classifier")
-            return _walk_efficientnet
-        if hasattr(getattr(network, "feature_info", None), "module_name"):
-            return _walk_feature_list
-        return _walk_named_maps
-
-
-def _delete(network: nn.Module, *names: str) -> None:
-    for name in names:
-        setattr(network, name, nn.Identity())
-
-
-def _remove_final_activation(stage: Any) -> bool:
-    """Let a ResNet stage end before its last activation, which the walk applies.
-
-    False where its blocks have none by the names of timm's own (res2net, skresnet).
-    """
-    block: Any = list(stage.children())[-1]
-    name = "act3" if hasattr(block, "act3") else "act2"
-    if not hasattr(block, name):
-        return False
-    setattr(block, name, nn.Identity())
-    return True
-
-
-def _walk_resnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    for name, pre_activation in _resnet_stages(network, x):
-        yield name, functional.relu(pre_activation)
-
-
-def _walk_leaky_resnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    for name, pre_activation in _resnet_stages(network, x):
-        yield name, functional.leaky_relu(pre_activation, LEAKY_SLOPE)
-
-
-def _resnet_stages(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    x = network.maxpool(network.act1(network.bn1(network.conv1(x))))
-    for name in ("layer1", "layer2", "layer3", "layer4"):
-        x = getattr(network, name)(x)
-        yield name, x
-        x = functional.relu(x)
-
-
-def _walk_vgg(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    for i, module in enumerate(network.features):
-        x = module(x)
-        yield f"features.{i}", x
-
-
-def _walk_efficientnet(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    x = network.bn1(network.conv_stem(x))
-    for s, stage in enumerate(network.blocks):
-        for i, block in enumerate(stage):
-            x = block(x)
-            yield f"blocks.{s}.{i}", x
-        yield f"blocks.{s}", x
-
-
-def _walk_feature_list(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    has_channels_last = str(getattr(getattr(network, "output_fmt", None), "value", "")) == "NHWC"
-    for name, level in zip(_feature_names(network), network(x), strict=True):
-        yield name, level.permute(0, 3, 1, 2) if has_channels_last else level
-
-
-def _feature_names(network: Any) -> list[str]:
-    """The names of a feature list's maps, as timm's attributes are called."""
-    return [name.replace("_", ".") for name in network.feature_info.module_name()]
-
-
-def _walk_named_maps(network: Any, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-    maps = network(x)
-    if not isinstance(maps, Mapping) or not maps:
-        raise UserError(
-            f"the backbone {type(network).__name__} gives {_shown(maps)}; it must give maps by "
-            "name, a dict of tensors (images, channels, height, width), finest first"
-        )
-    for name, value in maps.items():
-        if not isinstance(value, Tensor) or value.ndim != 4 or len(value) != len(x):
-            raise UserError(
-                f"the backbone {type(network).__name__} gives {_shown(value)} for its map "
-                f"{name!r} of {len(x)} images; it must give a tensor (images, channels, height, "
-                "width)"
-            )
-        yield str(name), value
-
-
-def _shown(value: Any) -> str:
-    """What was given instead, in a few words."""
-    if isinstance(value, Tensor):
-        return f"a tensor {tuple(value.shape)}"
-    return "nothing" if value is None or value == {} else f"a {type(value).__name__}"

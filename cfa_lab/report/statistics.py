@@ -8,14 +8,14 @@ comparisons of a metric finds a difference by chance more often than one, so ver
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
 from cfa_lab.report.collect import Cells
+from cfa_lab.report.significance import cut_to_range, holm, students_t
 
 LEVEL = 0.95
 LEAST_CASES = 6
@@ -79,7 +79,7 @@ def summarise_cell(values: Seeds) -> Summary:
     mean, count = float(numbers.mean()), len(numbers)
     if count < 2:
         return Summary(mean=mean, num_runs=count)
-    low, high = _cut(numbers, *_students_t([numbers], LEVEL)[:2])
+    low, high = cut_to_range(numbers, *students_t([numbers], LEVEL)[:2])
     return Summary(mean=mean, sd=float(numbers.std(ddof=1)), low=low, high=high, num_runs=count)
 
 
@@ -94,7 +94,7 @@ def summarise_macro(categories: Mapping[str, Seeds]) -> Summary | None:
     if len(categories) == 1:
         return summarise_cell(next(iter(categories.values())))
     means = np.array([float(np.mean(list(seeds.values()))) for seeds in categories.values()])
-    low, high = _cut(means, *_students_t([means], LEVEL)[:2])
+    low, high = cut_to_range(means, *students_t([means], LEVEL)[:2])
     shared = set.intersection(*(set(seeds) for seeds in categories.values()))
     by_seed = [float(np.mean([v[s] for v in categories.values()])) for s in sorted(shared)]
     return Summary(
@@ -132,7 +132,7 @@ def compare(
         ]
         num_pairs = sum(min(len(one), len(other)) for one, other in samples)
     means = np.array([sum(float(part.mean()) for part in parts) for parts in samples])
-    low, high, p = _students_t(samples[0] if len(samples) == 1 else [means], level)
+    low, high, p = students_t(samples[0] if len(samples) == 1 else [means], level)
     return Difference(
         a=a,
         b=b,
@@ -215,40 +215,3 @@ def summarise_mean(categories: Mapping[str, Seeds]) -> float:
     """The mean over categories of the mean over seeds; NaN without any."""
     means = [float(np.mean(list(seeds.values()))) for seeds in categories.values()]
     return float(np.mean(means)) if means else math.nan
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979) of the p values of one family; NaN stays out of it."""
-    corrected = [math.nan] * len(p_values)
-    valid = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
-    highest = 0.0
-    for rank, (p, i) in enumerate(valid):
-        highest = max(highest, min(1.0, p * (len(valid) - rank)))
-        corrected[i] = highest
-    return corrected
-
-
-def _cut(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """Bounds within 0..1, where all values lie there (differences need not)."""
-    if values.min() >= 0 and values.max() <= 1:
-        return max(0.0, low), min(1.0, high)
-    return low, high
-
-
-def _students_t(samples: Sequence[np.ndarray], level: float) -> tuple[float, float, float]:
-    """Interval of the sum of the samples' means, and the two-sided p of its being 0.
-
-    One sample: Student's t; two: Welch's. NaN where a sample has fewer than two values.
-    """
-    if any(len(sample) < 2 for sample in samples):
-        return math.nan, math.nan, math.nan
-    mean = sum(float(sample.mean()) for sample in samples)
-    parts = [float(sample.var(ddof=1)) / len(sample) for sample in samples]
-    if (variance := sum(parts)) == 0:
-        return mean, mean, float(mean == 0)
-    freedom = variance**2 / sum(
-        part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True)
-    )
-    error = math.sqrt(variance)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    return mean - half, mean + half, 2 * float(stats.t.sf(abs(mean) / error, freedom))

@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 
 from cfa_lab.bench.verdicts import WORLDS, simulated
+from cfa_lab.report.significance import holm
 from cfa_lab.report.statistics import (
     best_setting,
     compare,
     compare_all,
-    holm,
     summarise_cell,
     summarise_macro,
 )
