@@ -6,12 +6,14 @@ images say little of how they vary, least of all where nearly every one is found
 worth (`PRIOR_IMAGES`) of the variance that an AUROC of that height has under the model of Hanley
 and McNeil (1982) is mixed in, made symmetric as Newcombe (2006) does.
 
-Image AUROC takes normal quantiles, as DeLong's interval does, the others Student's t with Welch's
-degrees of freedom. Where every defect image lies above every normal one the lower bound is
-Newcombe's (method 5), for AP and F1max by way of two normal distributions that far apart. F1max is
-the best of what the images themselves offer, so it is high by chance; its interval is for the F1max
-of all such images, with the test set's share of defects, and centred where draws of the test set
-say that it lies. `python -m cfa_lab bench intervals` measures how often intervals hold.
+Quantiles are Student's t with Welch's degrees of freedom. Where two or three images make most of
+the variance, it is known less well than their number says: AUROC, a mean over images, takes as many
+degrees of freedom as their kurtosis leaves (O'Neill 2014). Where every defect image lies above
+every normal one the lower bound is Newcombe's (method 5), for AP and F1max by way of two normal
+distributions that far apart. F1max is the best of what the images themselves offer, so it is high
+by chance; its interval is for the F1max of all such images, with the test set's share of defects,
+and centred where draws of the test set say that it lies. `python -m cfa_lab bench intervals`
+measures how often intervals hold.
 """
 
 import math
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfa_lab.metrics.families import LIMITED, LIMITED_BY_KIND, OF_RANKING
+from cfa_lab.metrics.jackknife import LeftOut, leave_out, on_logit_scale, quantile, variance_of
 from cfa_lab.metrics.names import at_limit
 from cfa_lab.metrics.pixels import ImagePixels
 from cfa_lab.metrics.ranking import Ranking
@@ -31,10 +34,9 @@ from cfa_lab.metrics.resampling import (
     draw_times,
     spread_thresholds,
 )
+from cfa_lab.metrics.separated import lowest_auroc, with_auroc
 
 NUM_RESAMPLES, CONFIDENCE, NUM_THRESHOLDS = 1000, 0.95, 1000  # unless asked for otherwise
-MOST_GROUPS = 100
-"""Groups of images left out in turn, of each class; of more images each group has several."""
 PRIOR_IMAGES = {"image_auroc": 5.0, "image": 2.0, "pixel": 0.75}
 """Images' worth of the model's variance; pixel metrics vary less than image metrics do."""
 MOST_CHANGE = math.log(100)
@@ -50,25 +52,6 @@ class Interval:
     low: float
     high: float
     why: str = ""
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Groups of images to leave out in turn, and how many images there are, of each class.
-
-    Class 0 is normal, 1 defect; a group holds the places of its images.
-    """
-
-    groups: Mapping[int, list[np.ndarray]]
-    num_images: Mapping[int, int]
-
-    def all_groups(self) -> list[np.ndarray]:
-        """Nobody, for the set as it is, and then every group."""
-        return [np.zeros(0, dtype=int), *(g for groups in self.groups.values() for g in groups)]
-
-    def by_class(self, rows: np.ndarray) -> dict[int, np.ndarray]:
-        """The rows (g,) of all groups, of each class."""
-        return {0: rows[: len(self.groups[0])], 1: rows[len(self.groups[0]) :]}
 
 
 def intervals(
@@ -128,6 +111,7 @@ def intervals(
             left_out,
             confidence=confidence,
             is_optimistic=name in optimistic,
+            is_auroc=name == "pixel_auroc",
         )
     return found
 
@@ -149,9 +133,9 @@ def image_intervals(
         return dict.fromkeys(names, none(left_out))
     values = {name: metric.value(ranking) for name, metric in names.items()}
     num_normal, num_defect = left_out.num_images[0], left_out.num_images[1]
-    lowest = _lowest_auroc(num_normal, num_defect, confidence)
+    lowest = lowest_auroc(num_normal, num_defect, confidence)
     if values["image_auroc"] > 1 - ROUNDING:
-        like = _with_auroc(lowest, num_normal, num_defect)
+        like = with_auroc(lowest, num_normal, num_defect)
         bounds = {name: Interval(metric.value(like), 1.0) for name, metric in names.items()}
         return bounds | {"image_auroc": Interval(lowest, 1.0)}
     counts = count_scores(scores, labels, spread_thresholds(ranking, num=num_thresholds))
@@ -170,29 +154,17 @@ def image_intervals(
             continue
         whole, left = measures[name][0], measures[name][1:]
         prior = PRIOR_IMAGES.get(name, PRIOR_IMAGES["image"])
-        variance, freedom = _variance(
-            (left - whole) / (value * (1 - value)), left_out, value, prior
+        variance, freedom = variance_of(
+            (left - whole) / (value * (1 - value)),
+            left_out,
+            value,
+            prior,
+            by_kurtosis=name == "image_auroc",
         )
-        half = _quantile(confidence, None if name == "image_auroc" else freedom) * variance**0.5
-        low, high = _on_logit_scale(centre, half)
+        half = quantile(confidence, freedom) * variance**0.5
+        low, high = on_logit_scale(centre, half)
         found[name] = Interval(max(low, least), max(high, value))
     return found
-
-
-def leave_out(labels: np.ndarray, counts_at_all: np.ndarray) -> LeftOut | str:
-    """Every image of `counts_at_all` (n,) left out in turn, or why that says nothing.
-
-    An image that has no part in a metric (no mask) is no image of it.
-    """
-    groups, num_images = {}, {}
-    for label, word in ((0, "normal"), (1, "defect")):
-        members = np.flatnonzero((labels == label) & counts_at_all)
-        if members.size == 1:
-            return f"one {word} image: nothing says how much such images vary"
-        num_images[label] = members.size
-        num_groups = min(members.size, MOST_GROUPS)
-        groups[label] = [members[start::num_groups] for start in range(num_groups)]
-    return LeftOut(groups, num_images)
 
 
 def none(why: str) -> Interval:
@@ -208,6 +180,7 @@ def _of_pixels(
     *,
     confidence: float,
     is_optimistic: bool,
+    is_auroc: bool,
 ) -> Interval:
     """From a pixel metric's values with images left out (g,); `whole` is the same with none."""
     if not ROUNDING < value < 1 - ROUNDING:
@@ -217,74 +190,13 @@ def _of_pixels(
     odds = np.log(np.clip([whole, *left], ROUNDING, 1 - ROUNDING))
     odds -= np.log1p(-np.clip([whole, *left], ROUNDING, 1 - ROUNDING))
     changes = np.clip(odds[1:] - odds[0], -MOST_CHANGE, MOST_CHANGE)
-    variance, freedom = _variance(changes, left_out, value, PRIOR_IMAGES["pixel"])
+    variance, freedom = variance_of(
+        changes, left_out, value, PRIOR_IMAGES["pixel"], by_kurtosis=is_auroc
+    )
     bias = 0.0
     if not is_optimistic:  # of a maximum, the jackknife's bias is mostly noise
         for rows in left_out.by_class(changes).values():
             bias += (rows.size - 1) * float(rows.mean()) if rows.size else 0.0
-    half = _quantile(confidence, freedom) * variance**0.5
-    low, high = _on_logit_scale(value, half, shift=-bias)
+    half = quantile(confidence, freedom) * variance**0.5
+    low, high = on_logit_scale(value, half, shift=-bias)
     return Interval(min(low, value), max(high, value))
-
-
-def _variance(
-    changes: np.ndarray, left_out: LeftOut, value: float, prior: float
-) -> tuple[float, float]:
-    """Of the log odds of a metric, with its degrees of freedom (Satterthwaite).
-
-    `changes` (g,) are those of the log odds as images are left out, `prior` the images' worth of
-    the model's variance.
-    """
-    model = _model_variance(value) / (value * (1 - value)) ** 2
-    parts = []
-    for label, rows in left_out.by_class(changes).items():
-        if rows.size:
-            num_images = left_out.num_images[label]
-            jackknife = (rows.size - 1) / rows.size * float(np.sum((rows - rows.mean()) ** 2))
-            mixed = (num_images**2 * jackknife + prior * model) / (num_images + prior)
-            parts.append((mixed / num_images, rows.size - 1))
-    total = sum(part for part, _ in parts)
-    return total, total**2 / sum(part**2 / freedom for part, freedom in parts)
-
-
-def _model_variance(auroc: float) -> float:
-    """An image's part in the variance of an AUROC, the mean of both classes (Hanley, McNeil)."""
-    return (auroc / (2 - auroc) + 2 * auroc**2 / (1 + auroc)) / 2 - auroc**2
-
-
-def _lowest_auroc(num_normal: int, num_defect: int, confidence: float) -> float:
-    """The lower bound of an AUROC that is 1: where 1 would be just within reach (Newcombe)."""
-    mean_size = (num_normal + num_defect) / 2
-    reach = _quantile(confidence, None) ** 2 / (num_normal * num_defect)
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        auroc = (low + high) / 2
-        one = auroc * (1 - auroc) + 2 * (mean_size - 1) * _model_variance(auroc)
-        low, high = (low, auroc) if (1 - auroc) ** 2 < reach * one else (auroc, high)
-    return low
-
-
-def _with_auroc(auroc: float, num_normal: int, num_defect: int) -> Ranking:
-    """The ranking of two normal distributions of this AUROC, mixed as so many images of each."""
-    from scipy.special import ndtr, ndtri
-
-    distance = math.sqrt(2) * float(ndtri(auroc))
-    thresholds = np.linspace(distance + 8, min(distance, 0.0) - 8, 4001)
-    hits = np.repeat(num_defect * ndtr(distance - thresholds), 2)
-    alarms = np.repeat(num_normal * ndtr(-thresholds), 2)
-    return Ranking(thresholds, alarms, hits, hits, num_normal, num_defect, num_regions=num_defect)
-
-
-def _on_logit_scale(value: float, half: float, *, shift: float = 0.0) -> tuple[float, float]:
-    from scipy.special import expit, logit
-
-    middle = logit(value) + shift
-    return float(expit(middle - half)), float(expit(middle + half))
-
-
-def _quantile(confidence: float, freedom: float | None) -> float:
-    """Of the normal distribution, or of Student's t with these degrees of freedom, two-sided."""
-    from scipy.special import ndtri, stdtrit
-
-    upper = 0.5 + confidence / 2
-    return float(ndtri(upper) if freedom is None else stdtrit(freedom, upper))

@@ -105,7 +105,7 @@ from cfa_lab.deploy.load import open_runtime
 runtime = open_runtime(Path(sys.argv[1]), num_threads=2)
 for i in range(20):
     pixels = np.random.default_rng(i).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    image = Decoded((Image.fromarray(pixels),))
+    image = Decoded(Image.fromarray(pixels))
     runtime.score([inputs_of(image, runtime.description.image)])
 heavy = [name for name in ("torch", "timm", "scipy", "pandas") if name in sys.modules]
 peak = next(r for r in open("/proc/self/status") if r.startswith("VmHWM")).split()[1]

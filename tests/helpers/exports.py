@@ -93,7 +93,7 @@ def photographs(geometry: Geometry, sizes: Sequence[tuple[int, int]]) -> list[li
     small = [rng.integers(0, 256, (6, 7, 3), dtype=np.uint8) for _ in sizes]
     return [
         inputs_of(
-            Decoded((Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC),)),
+            Decoded(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC)),
             geometry,
         )
         for one, (height, width) in zip(small, sizes, strict=True)

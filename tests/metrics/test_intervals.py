@@ -7,7 +7,8 @@ from scipy import optimize, special, stats
 from cfa_lab.bench.metric_contestants import synthetic_maps
 from cfa_lab.bench.populations import ScorePopulation
 from cfa_lab.metrics.anomaly import AnomalyMetrics
-from cfa_lab.metrics.intervals import PRIOR_IMAGES, Interval, image_intervals, leave_out
+from cfa_lab.metrics.intervals import PRIOR_IMAGES, Interval, image_intervals
+from cfa_lab.metrics.jackknife import leave_out
 from cfa_lab.metrics.ranking import auroc, rank
 
 
@@ -24,17 +25,36 @@ def metrics_of(num_images: int) -> AnomalyMetrics:
 
 
 def test_auroc_has_delongs_interval_on_the_logit_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the model's share: placements of every image, as in DeLong et al. (1988)."""
+    """Without the model's share: placements of every image, as in DeLong et al. (1988).
+
+    Degrees of freedom of each class by its kurtosis (O'Neill 2014), together by Satterthwaite.
+    """
     monkeypatch.setitem(PRIOR_IMAGES, "image_auroc", 0.0)
     rng = np.random.default_rng(0)
     normal, defect = rng.normal(size=13).round(1), rng.normal(1, size=21).round(1)
     order = (defect[:, None] > normal) + 0.5 * (defect[:, None] == normal)  # (21, 13)
     value = order.mean()
     variance = order.mean(1).var(ddof=1) / 21 + order.mean(0).var(ddof=1) / 13
-    half = stats.norm.ppf(0.975) * np.sqrt(variance) / (value * (1 - value))
+    parts, freedoms = [], []
+    for placements in (order.mean(1), order.mean(0)):
+        count = placements.size
+        kurtosis = stats.kurtosis(placements, fisher=False)
+        freedoms.append(min(count - 1, 2 * count / (kurtosis - (count - 3) / (count - 1))))
+        parts.append(placements.var(ddof=1) / count)
+    freedom = variance**2 / sum(p**2 / f for p, f in zip(parts, freedoms, strict=True))
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance) / (value * (1 - value))
     found = image_metrics(normal.tolist(), defect.tolist())["image_auroc"]
     assert found.low == pytest.approx(special.expit(special.logit(value) - half), abs=1e-12)
     assert found.high == pytest.approx(special.expit(special.logit(value) + half), abs=1e-12)
+
+
+def test_one_missed_image_among_many_widens_the_interval_of_auroc(monkeypatch) -> None:
+    """It makes all of the variance: hardly more than two degrees of freedom, hence more than 3."""
+    monkeypatch.setitem(PRIOR_IMAGES, "image_auroc", 0.0)
+    found = image_metrics(list(range(60)), [*range(100, 159), 30])["image_auroc"]
+    value = (59 + 30.5 / 60) / 60
+    error = np.std([1.0] * 59 + [30.5 / 60], ddof=1) / 60**0.5 / (value * (1 - value))
+    assert 3 < (special.logit(value) - special.logit(found.low)) / error < 4.4
 
 
 @pytest.mark.parametrize(("num_normal", "num_defect"), [(5, 5), (20, 63), (2, 40)])
@@ -119,7 +139,7 @@ def test_intervals_hold_the_value_and_narrow_with_more_images() -> None:
 def test_groups_of_images_left_out_together_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = metrics_of(240)
     single = metrics.intervals(num_resamples=50)
-    monkeypatch.setattr("cfa_lab.metrics.intervals.MOST_GROUPS", 40)
+    monkeypatch.setattr("cfa_lab.metrics.jackknife.MOST_GROUPS", 40)
     grouped = metrics.intervals(num_resamples=50)
     for name, interval in single.items():
         width = interval.high - interval.low

@@ -54,7 +54,7 @@ def test_of_overlapping_tiles_the_one_whose_rim_is_farthest_answers(tiny_config,
     run(tiny_config("image.resize=tile", "image.overlap=32"), tmp_path / "run")
     runtime = load_run(tmp_path / "run")
     pixels = np.random.default_rng(0).integers(0, 255, (64, 128, 3), dtype=np.uint8)
-    image = Decoded((Image.fromarray(pixels),))
+    image = Decoded(Image.fromarray(pixels))
     examined: Any = examine(runtime, image, name="wide")
     (scored,) = runtime.score([inputs_of(image, runtime.description.image)])
     assert examined.scored.score == scored.score
