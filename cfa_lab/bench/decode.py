@@ -17,6 +17,7 @@ from cfa_lab.bench.report import new_parser, show
 from cfa_lab.errors import UserError
 from cfa_lab.files import user_path
 
+TURNS = 5
 NUM_FILES = 20
 """Different files of each kind, which are read again and again."""
 HERE = Path(__file__).resolve().parents[2]
@@ -29,8 +30,9 @@ def run_bench_decode(
     """Read `num_images` files of each kind, of `pixels` a side, to inputs of `size`.
 
     In one thread, by the processor's time, so that other work beside it counts little: the least of
-    two turns. `beside` is a checkout whose reader takes turns. Returns `setting` and
-    `results` with `seconds` an image and, with `beside`, the `other` and the `ratio` to it.
+    some turns, each a part of the images. `beside` is a checkout whose reader takes turns. Returns
+    `setting` and `results` with `seconds` an image and, with `beside`, the `other` and the `ratio`
+    to it.
     """
     if beside is not None and not (beside / "cfa_lab").is_dir():
         raise UserError(f"--beside is {beside}; it must be a checkout of this project")
@@ -39,9 +41,10 @@ def run_bench_decode(
         write_files(folder, pixels)
         checkouts = {"seconds": HERE} | ({"other": beside} if beside is not None else {})
         results: dict[str, dict[str, Any]] = {}
-        for _ in range(2):
+        count = max(1, num_images // TURNS)
+        for _ in range(TURNS):
             for name, checkout in checkouts.items():
-                for kind, seconds in _timed(checkout, folder, num_images, size).items():
+                for kind, seconds in _timed(checkout, folder, count, size).items():
                     result = results.setdefault(kind, {})
                     result[name] = min(seconds, result.get(name, seconds))
     for result in results.values():

@@ -42,13 +42,14 @@ class Decoded:
     def resized(self, size: Size, resampling: Image.Resampling) -> np.ndarray:
         """The image at another size, likewise."""
         if not isinstance(self.image, np.ndarray):
-            return np.asarray(self.image.resize(size[::-1], resampling))
+            return np.asarray(self.image.resize((size[1], size[0]), resampling))
         if size == self.size:
             return self.pixels()
         from cfa_lab.data.resize import resize  # only here: few images need numba
 
         # filters overshoot, which Pillow cuts off of bytes only
-        return _as_colours(resize(self.image, size, resampling).clip(*self.ends))
+        found = resize(self.image, size, resampling)
+        return _as_colours(found.clip(*self.ends, out=found))
 
     def shown(self) -> Image.Image:
         """The image for the eye: RGB of 8 bits."""

@@ -75,6 +75,8 @@ def fit_image(image: Decoded, geometry: Geometry) -> LoadedImage:
     plan = geometry.plan(image.size)
     filtering = Image.Resampling[geometry.interpolation.upper()]  # the words are Pillow's names
     resized = image.resized(plan.resized, filtering)
+    if resized.flags.writeable and plan.resized == geometry.input_size:
+        return LoadedImage(resized, plan.placement)
     pixels = np.zeros((*geometry.input_size, 3), dtype=resized.dtype)
     pixels[_slices(plan.placement.content)] = resized[_slices(plan.visible)]
     return LoadedImage(pixels, plan.placement)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cfa_lab.data.geometry import Size
 
-ROWS = 16
+ROWS = 32
 """Rows that are resized side by side."""
 
 
@@ -95,9 +95,9 @@ def _rows(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.nda
             total[j] = 0.0
         first = ends[place, 0]
         for i in range(first, ends[place, 1]):
-            weight = weights[place, i - first]
+            weight, part = weights[place, i - first], values[i]
             for j in range(size):
-                total[j] += values[i, j] * weight
+                total[j] += part[j] * weight
         for j in range(size):
             out[place, j] = total[j]
 
@@ -111,8 +111,8 @@ def _columns(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.
     total = np.empty(size)
     for top in range(0, height, ROWS):
         count = min(ROWS, height - top)
-        for row in range(count):
-            for i in range(width):
+        for i in range(width):
+            for row in range(count):
                 for c in range(channels):
                     beside[i, row * channels + c] = values[top + row, i, c]
         for place in range(len(ends)):
@@ -120,9 +120,9 @@ def _columns(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.
                 total[j] = 0.0
             first = ends[place, 0]
             for i in range(first, ends[place, 1]):
-                weight = weights[place, i - first]
+                weight, part = weights[place, i - first], beside[i]
                 for j in range(size):
-                    total[j] += beside[i, j] * weight
+                    total[j] += part[j] * weight
             for row in range(count):
                 for c in range(channels):
                     out[top + row, place, c] = total[row * channels + c]

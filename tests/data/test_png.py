@@ -41,7 +41,8 @@ def test_what_may_turn_the_picture_is_left_to_pillow(tmp_path: Path):
     assert np.array_equal(read_values(tmp_path / "a.png")[0], np.rot90(VALUES, -1))
     png(tmp_path / "b.png", VALUES, chunks=[(b"tEXt", b"Software\0a camera")])
     with Image.open(tmp_path / "b.png") as file:
-        assert np.array_equal(open_png(file).colours(), VALUES)
+        colours = open_png(file).colours()
+    assert colours is not None and np.array_equal(colours, VALUES)
 
 
 def rewritten(path: Path, rows: bytes | None = None, packed: bytes | None = None) -> Path:

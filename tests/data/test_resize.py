@@ -13,7 +13,7 @@ SIDES = st.integers(1, 70)
 
 def by_pillow(values: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]
-    return np.stack([np.asarray(plane.resize(size[::-1], how)) for plane in planes], axis=2)
+    return np.stack([np.asarray(plane.resize((size[1], size[0]), how)) for plane in planes], axis=2)
 
 
 @settings(deadline=None)  # the first call compiles
