@@ -10,7 +10,7 @@ import cfa_lab
 PACKAGE = Path(cfa_lab.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "progress", "vocabulary"},
+    {"errors", "files", "kept", "progress", "vocabulary"},
     {"method", "data", "metrics", "config", "records"},
     {"features", "training", "tracking", "report", "launch"},
     {"evaluation"},

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
-import numba
 import numpy as np
 from PIL import Image
 
 from cfa_lab.data.geometry import Size
+from cfa_lab.kept import compiled
 
 ROWS = 32
 """Rows that are resized side by side."""
@@ -85,7 +85,7 @@ FILTERS: dict[Image.Resampling, tuple[Callable[[float], float], float]] = {
 """Each a function, and from where on it is 0."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _rows(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """Of (H, n) to (h, n)."""
     size = values.shape[1]
@@ -102,7 +102,7 @@ def _rows(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.nda
             out[place, j] = total[j]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _columns(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """Of (H, W, C) to (H, w, C), some rows at a time, which stand side by side meanwhile."""
     height, width, channels = values.shape

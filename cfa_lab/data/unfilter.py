@@ -1,10 +1,11 @@
 """A PNG's rows as they were before they were filtered (section 9 of the standard), compiled."""
 
-import numba
 import numpy as np
 
+from cfa_lab.kept import compiled
 
-@numba.njit(cache=True, nogil=True)
+
+@compiled
 def unfilter(rows: np.ndarray, step: int, out: np.ndarray) -> None:
     """Of rows (h, 1 + n) uint8, each after its filter's number, the bytes (h, n).
 

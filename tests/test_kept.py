@@ -10,8 +10,8 @@ import numba
 import pytest
 from numba.core import config
 
-from cfa_lab.method.cpu import kept
-from cfa_lab.method.cpu.kept import kept_on_disk
+from cfa_lab import kept
+from cfa_lab.kept import kept_on_disk
 
 
 def add_one(x: int) -> int:

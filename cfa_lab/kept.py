@@ -12,12 +12,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from cfa_lab.progress import print_line
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _told: set[str] = set()
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function for these types of arguments, to numbers of the order it is written in.
+
+    It holds no lock while it runs. Of what it calls numba sees no change: it should call nothing.
+    """
+    return kept_on_disk(numba.njit(nogil=True)(function), function)
 
 
 def kept_on_disk(dispatcher: Any, function: Callable[..., Any]) -> Any:
