@@ -1,7 +1,9 @@
 """An image as it was decoded: RGB of 8 bits, or floating point where there are more."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,9 @@ class Decoded:
     """An image of 8 bits, or of more; black is 0 and white 255 in both."""
 
     image: Image.Image | np.ndarray
-    """RGB of 8 bits, or (H, W, 1 or 3) float32."""
+    """RGB of 8 bits, or values (H, W, 1 or 3) as they are stored, or float32."""
+    scale: Callable[[np.ndarray], np.ndarray] = np.asarray
+    """Makes float32 of stored values, black 0 and white 255."""
     ends: Span = BYTE
     """No value, resized or not, is beyond these: black and white, or what goes beyond."""
 
@@ -37,7 +41,7 @@ class Decoded:
 
     def pixels(self) -> np.ndarray:
         """The image, (H, W, 3): uint8, or float32 where it has more than 8 bits."""
-        return _as_colours(np.asarray(self.image))
+        return _as_colours(self.scale(np.asarray(self.image)))
 
     def resized(self, size: Size, resampling: Image.Resampling) -> np.ndarray:
         """The image at another size, likewise."""
@@ -48,7 +52,7 @@ class Decoded:
         from cfa_lab.data.resize import resize  # only here: few images need numba
 
         # filters overshoot, which Pillow cuts off of bytes only
-        found = resize(self.image, size, resampling)
+        found = resize(self.image, size, resampling, self.scale)
         return _as_colours(found.clip(*self.ends, out=found))
 
     def shown(self) -> Image.Image:
@@ -123,12 +127,11 @@ def from_values(values: np.ndarray, stored: Stored, depth: Depth, *, name: objec
     if upper is not None:
         upper = 255 - upper if stored.white_zero else upper
         return Decoded(Image.fromarray(upper).convert("RGB"))
-    found = scaled(values, span)
-    ends = scaled(np.array([low, high]), span)
-    if stored.white_zero:
-        found, ends = 255 - found, 255 - ends
+    scale = partial(scaled, span=span, white_zero=stored.white_zero)
+    ends = scale(np.array([low, high]))
     deep = Decoded(
-        found[..., None] if found.ndim == 2 else found,
+        values[..., None] if values.ndim == 2 else values,
+        scale,
         (min(0.0, float(ends.min())), max(255.0, float(ends.max()))),
     )
     return deep if depth.deep else Decoded(deep.shown())

@@ -79,11 +79,11 @@ def to_bytes(values: np.ndarray, span: Span) -> np.ndarray | None:
     return values.clip(0, 255).astype(np.uint8) if span == BYTE else None
 
 
-def scaled(values: np.ndarray, span: Span) -> np.ndarray:
-    """Values as float32, black 0 and white 255; those beyond stay beyond."""
+def scaled(values: np.ndarray, span: Span, *, white_zero: bool = False) -> np.ndarray:
+    """Values as float32, black 0 and white 255, or turned round; those beyond stay beyond."""
     low, high = span
     found = values.astype(np.float32)
     if low:
         found -= np.float32(low)
     found *= np.float32(255 / (high - low))
-    return found
+    return 255 - found if white_zero else found

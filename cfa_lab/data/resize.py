@@ -17,14 +17,25 @@ ROWS = 32
 """Rows that are resized side by side."""
 
 
-def resize(values: np.ndarray, size: Size, resampling: Image.Resampling) -> np.ndarray:
-    """Resize (H, W, C) float32 to (h, w, C) as Pillow does, columns first, sums in float64."""
-    found = np.ascontiguousarray(values)
+def resize(
+    values: np.ndarray,
+    size: Size,
+    resampling: Image.Resampling,
+    scale: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> np.ndarray:
+    """Resize (H, W, C) to (h, w, C) float32 as Pillow does, columns first, sums in float64.
+
+    `scale` makes float32 of some rows of `values`, while they are at hand.
+    """
     height, width = size
-    if width != found.shape[1]:
-        across = np.empty((found.shape[0], width, found.shape[2]), np.float32)
-        _columns(found, *taps(found.shape[1], width, resampling), across)
-        found = across
+    if width != values.shape[1]:
+        found = np.empty((values.shape[0], width, values.shape[2]), np.float32)
+        ends, weights = taps(values.shape[1], width, resampling)
+        for top in range(0, len(values), ROWS):
+            rows = np.ascontiguousarray(scale(values[top : top + ROWS]))
+            _columns(rows, ends, weights, found[top : top + ROWS])
+    else:
+        found = np.ascontiguousarray(scale(values))
     if height != found.shape[0]:
         rows = found.reshape(found.shape[0], -1)
         down = np.empty((height, rows.shape[1]), np.float32)
@@ -104,25 +115,23 @@ def _rows(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.nda
 
 @compiled
 def _columns(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
-    """Of (H, W, C) to (H, w, C), some rows at a time, which stand side by side meanwhile."""
+    """Of (R, W, C) to (R, w, C), some rows that stand side by side meanwhile."""
     height, width, channels = values.shape
-    size = ROWS * channels
+    size = height * channels
     beside = np.empty((width, size))
     total = np.empty(size)
-    for top in range(0, height, ROWS):
-        count = min(ROWS, height - top)
+    for row in range(height):
         for i in range(width):
-            for row in range(count):
-                for c in range(channels):
-                    beside[i, row * channels + c] = values[top + row, i, c]
-        for place in range(len(ends)):
+            for c in range(channels):
+                beside[i, row * channels + c] = values[row, i, c]
+    for place in range(len(ends)):
+        for j in range(size):
+            total[j] = 0.0
+        first = ends[place, 0]
+        for i in range(first, ends[place, 1]):
+            weight, part = weights[place, i - first], beside[i]
             for j in range(size):
-                total[j] = 0.0
-            first = ends[place, 0]
-            for i in range(first, ends[place, 1]):
-                weight, part = weights[place, i - first], beside[i]
-                for j in range(size):
-                    total[j] += part[j] * weight
-            for row in range(count):
-                for c in range(channels):
-                    out[top + row, place, c] = total[row * channels + c]
+                total[j] += part[j] * weight
+        for row in range(height):
+            for c in range(channels):
+                out[row, place, c] = total[row * channels + c]

@@ -23,8 +23,9 @@ HEIGHT, WIDTH = 150, 70
 COLOUR = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 TWELVE = RNG.integers(0, 4096, (HEIGHT, WIDTH, 3), dtype=np.uint16)
 SMOOTH = np.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)
-STRIPS, TILES = {"rowsperstrip": 16}, {"tile": (32, 16)}
-RGB = {"photometric": "rgb"}
+STRIPS: dict[str, Any] = {"rowsperstrip": 16}
+TILES: dict[str, Any] = {"tile": (32, 16)}
+RGB: dict[str, Any] = {"photometric": "rgb"}
 FILES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "plain": (COLOUR, {**RGB}),
     "plain strips": (COLOUR, {**RGB, **STRIPS}),
@@ -58,7 +59,8 @@ def written(folder: Path, name: str) -> Path:
         tiff(path, TWELVE[..., 0], 12)
     else:
         values, options = FILES[name]
-        tifffile.imwrite(path, values, **({"photometric": "minisblack"} | options))
+        form: dict[str, Any] = {"photometric": "minisblack"} | options
+        tifffile.imwrite(path, values, **form)
     return path
 
 

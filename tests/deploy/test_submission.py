@@ -18,7 +18,7 @@ from cfa_lab.deploy.submission import main
 from cfa_lab.deploy.submission.form import NUM_IMAGES, all_places
 from cfa_lab.errors import UserError
 from cfa_lab.run.run import run
-from cfa_lab.training.checkpoint import load_description, write_description
+from cfa_lab.training.model_files import load_description, write_description
 
 SIZES = {"can": 2, "rice": 1}
 MAPS, MASKS = "anomaly_images", "anomaly_images_thresholded"

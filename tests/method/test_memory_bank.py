@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -105,7 +107,8 @@ def test_of_several_starts_the_best_is_kept_as_scikit_learn_does(descriptor, kin
     entries = bank_of(kind, descriptor, levels, [[0], [1], [2]])
     if kind == "ema":  # K-means begins, and then entries follow
         entries = descriptor([pool(level[:1]) for level in levels])[0].detach()
-    means = KMeans(len(entries) // 3, n_init=10, max_iter=3000, random_state=0)
+    options: Any = {"n_init": 10, "max_iter": 3000, "random_state": 0}
+    means = KMeans(len(entries) // 3, **options)
     means.fit(entries.numpy())
     found = compress(entries, 3, starts=10, seed=0)
     assert np.array_equal(found.numpy(), means.cluster_centers_)

@@ -16,8 +16,8 @@ from cfa_lab.errors import UserError
 from cfa_lab.files import replacing, user_path, write_atomically
 from cfa_lab.progress import each, show_progress
 from cfa_lab.records import names
-from cfa_lab.training.checkpoint import load_description
 from cfa_lab.training.description import ModelDescription
+from cfa_lab.training.model_files import load_description
 
 COMPRESSION = 6
 """gzip's level; maps shrink little, whatever it is."""
