@@ -34,8 +34,9 @@ def sheet(head_cells: str, rows: Sequence[str], what: str, *, css: str = "") -> 
 
 
 def setting_name(setting: str) -> str:
-    """A setting's name as HTML that breaks between its parts where a column is narrow."""
-    return re.sub(r"(=|\.(?=[a-z]))", r"\1<wbr>", escape(setting))
+    """A setting's name as HTML that breaks between its parts, and within one where it has to."""
+    parts = (re.sub(r"(=|\.(?=[a-z]))", r"\1<wbr>", escape(part)) for part in setting.split(" "))
+    return " ".join(f'<span class="part">{part}</span>' for part in parts)
 
 
 def number_cell(value: float | None, form: str) -> str:
