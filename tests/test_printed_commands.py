@@ -48,7 +48,8 @@ REWRITES = [
     # syntax: what may be left out is there, of alternatives the first
     (r"\[(--.*?)\]", r"\1"),
     (r"(\w+)(\|\w+)+", r"\1"),
-    (r"--out (FILE|DIR)", "--out made/by_docs"),
+    (r"--out FILE", "--out made/by_docs.onnx"),
+    (r"--out DIR", "--out made/by_docs"),
     (r"--precision \.\.\.", "--precision float16"),
     (r"--rule quantile --quantile 0.995 --num-sd 3", "--rule quantile --quantile 0.7"),
     (r"--port N", "--port 0"),

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cfa_lab.config import Config
+from cfa_lab.config import Config, conf_dir
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
@@ -26,6 +26,7 @@ def recorded_table(folder: Path) -> SampleTable:
         raise UserError(f"{folder} has no record of its data set ({names.RECORD} is missing)")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), values)
+        _fill_in(merged)
         config: Config = OmegaConf.to_object(merged)  # pyright: ignore[reportAssignmentType]
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
@@ -43,6 +44,15 @@ def recorded_table(folder: Path) -> SampleTable:
         raise UserError(f"the run's data set is not there any more ({roots[0]})")
     there = replace(dataset, layout=layout, root=str(root))
     return read_table(replace(config, dataset=there))
+
+
+def _fill_in(config: Any) -> None:
+    """Give keys that came after a record was written what they are by default."""
+    for dotted in OmegaConf.missing_keys(config):
+        group, _, key = dotted.partition(".")
+        file = conf_dir() / group / ("auto.yaml" if group == "dataset" else "default.yaml")
+        if file.is_file() and key in (defaults := OmegaConf.load(file)):
+            OmegaConf.update(config, dotted, defaults[key])
 
 
 def _started_in(folder: Path) -> Path | None:

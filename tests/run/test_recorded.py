@@ -77,3 +77,19 @@ def test_no_record_and_one_of_another_version_are_told(finished, tmp_path):
     folder = changed(finished[0], tmp_path / "run", colour="red")
     with pytest.raises(UserError, match="is of another version"):
         recorded_table(folder)
+
+
+def test_a_record_of_before_there_was_a_key_is_read_and_one_without_the_first_is_not(
+    finished, tmp_path
+):
+    """Keys come with every version; what a run was trained on does not change by that."""
+    folder = changed(finished[0], tmp_path / "run")
+    record = json.loads((folder / "metrics.json").read_text())
+    for group, key in (("memory_bank", "gamma_c"), ("evaluation", "folds"), ("dataset", "images")):
+        del record["config"][group][key]
+    (folder / "metrics.json").write_text(json.dumps(record))
+    assert recorded_table(folder) == recorded_table(finished[0])
+    del record["config"]["backbone"]["model"]
+    (folder / "metrics.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="is of another version"):
+        recorded_table(folder)
