@@ -38,8 +38,8 @@ test: lint types ## Style, types and the fast tests
 test-all: lint types ## Every test, the slow ones too
 	$(BIN)/pytest -n 2 -m "not cluster"
 
-test-faults: $(READY) ## Kill 140 runs and stop 30, start each again, and compare
-	$(BIN)/python tests/faults/inject.py --kills 100 --signals 30 --multirun 40
+test-faults: $(READY) ## Kill 140 runs, stop 30, inject 64 other faults, and compare
+	$(BIN)/python tests/faults/inject.py --kills 100 --signals 30 --multirun 40 --others 8
 
 test-cluster: $(READY) ## Jobs, nodes and commands killed on a real Slurm and a real Ray on this machine (root)
 	$(BIN)/pytest -m cluster tests/cluster

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,22 @@ def clear_results(folder: Path, *, first_step: int) -> None:
             path.unlink(missing_ok=True)
 
 
+def first_files(folder: Path) -> list[str]:
+    """Which of the files that stand at a run's beginning are there."""
+    first = (names.CONFIG, names.HYDRA, names.OVERRIDES, names.HISTORY)
+    return [name for name in first if (folder / name).is_file()]
+
+
+def refuse_lost(folder: Path, files: Sequence[str]) -> None:
+    """Let no run end complete that lost a file on the way, as where its folder was deleted while it
+    went on writing; raises UserError."""
+    if lost := [name for name in files if not (folder / name).is_file()]:
+        raise UserError(
+            f"{folder} was deleted or moved while the run went on: {', '.join(lost)} gone; start "
+            "it again"
+        )
+
+
 @contextmanager
 def recorded_failure(
     folder: Path, fit: Fit, facts: dict[str, Any], *, has_begun: Callable[[], bool]
@@ -123,7 +139,13 @@ def recorded_failure(
             if not has_begun() and fresh:
                 checkpoint.remove_state(folder)
                 shutil.rmtree(folder / names.SETTINGS, ignore_errors=True)
-            elif has_begun() and not is_complete(folder, facts["run_key"]):
+            elif has_begun() and _is_worth_a_record(folder, facts["run_key"]):
                 message = str(error) or type(error).__name__
                 write_record(folder, status="failed", error=message, **facts)
         raise
+
+
+def _is_worth_a_record(folder: Path, run_key: str) -> bool:
+    """Whether a failure is recorded: not over a complete run, nor in what is left of a deleted
+    folder, which nobody could resume and no new run could take."""
+    return (folder / names.HISTORY).is_file() and not is_complete(folder, run_key)

@@ -20,10 +20,11 @@ from cfa_lab.evaluation.summary import Evaluation, best_on_test
 from cfa_lab.evaluation.thresholds import Thresholds, set_thresholds
 from cfa_lab.method.detector import Detector
 from cfa_lab.progress import phase
+from cfa_lab.records import names
 from cfa_lab.records.environment import environment
 from cfa_lab.records.history import HISTORY_COLUMNS, SOLVED_COLUMNS, read_evaluations
 from cfa_lab.records.record import write_record
-from cfa_lab.run.begin import begin, recorded_failure, refuse_taken
+from cfa_lab.run.begin import begin, first_files, recorded_failure, refuse_lost, refuse_taken
 from cfa_lab.run.crossfit import cross_fitted_thresholds
 from cfa_lab.run.log import Begin, kept_log
 from cfa_lab.run.opening import doubt_about_thresholds, opening, set_by
@@ -138,6 +139,7 @@ def _run(
     history = HistoryFile(folder, first_step=step, columns=columns)
     trackers = Trackers(make_tracker(config, folder), history)
     with recorded_failure(folder, fit, facts, has_begun=lambda: trackers.is_open), trackers:
+        files = first_files(folder)
         with timing.measure("training"):
             detector = _train(config, prepared, fit, folder, trackers)
         del levels, fit
@@ -157,6 +159,8 @@ def _run(
                 config, prepared, folder, detector.cpu(), result
             )
             outcome = make_outcome(folder, result, predictions, panels, timing.seconds, diagnosis)
+        files += [names.MODEL, names.MODEL_DESCRIPTION, names.PREDICTIONS]
+        refuse_lost(folder, files)
         write_record(
             folder,
             status="complete",

@@ -1,12 +1,12 @@
 """Archives: known by their hash, unpacked whole or not at all, and nothing leaves the folder."""
 
-import io
 import stat
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.archives import FILES, tarred, zipped
 
 from cfa_lab import doctor
 from cfa_lab.cli import compose
@@ -14,28 +14,6 @@ from cfa_lab.doctor import archives
 from cfa_lab.doctor.archives import identify, unpack
 from cfa_lab.doctor.sources import SOURCES, Source
 from cfa_lab.errors import UserError
-
-FILES = {"set/train/good/0.png": b"one", "set/license.txt": b"two" * 1000}
-
-
-def zipped(path: Path, files: dict[str, bytes] = FILES) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("set/empty/", b"")
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
-def tarred(path: Path, files: dict[str, bytes] = FILES, *more: tarfile.TarInfo) -> Path:
-    mode = {".xz": "w:xz", ".gz": "w:gz"}.get(path.suffix, "w")
-    with tarfile.open(path, mode) as archive:  # pyright: ignore[reportCallIssue, reportArgumentType]
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for info in more:
-            archive.addfile(info)
-    return path
 
 
 def refusal(archive: Path, target: Path) -> str:

@@ -3,104 +3,25 @@
 Each run is a forked child of this process, which has imported everything, so that a run takes a
 second. Half of the kills hit a random moment, half the instant before a file is opened for writing,
 renamed or removed. What is started again has to end complete, with the bytes of an undisturbed run.
+The other kinds of faults stand in `other_faults`.
 """
 
 import argparse
-import json
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from helpers.tiny import TINY_RUN, write_tiny
-
-from cfa_lab.cli import main as command
-from cfa_lab.run import watch
-
-SETTINGS = [*TINY_RUN, "trainer.epochs=4", "evaluation.every=2", "evaluation.cases=1"]
-SETTINGS += ["evaluation.resamples=20"]
-SEEDS = (0, 1, 2)
-WRITES = ("os.rename", "os.remove", "os.mkdir", "shutil.rmtree")
-TRIES = 4
-"""Commands after which a run has to be complete."""
-
-
-def forked(arguments: list[str], place: Path, prepare: Callable[[], object] = lambda: None) -> int:
-    """Start the command line in a child; returns its process id."""
-    stops = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, stops
-    )  # Python itself would swallow them while it forks
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the program listens
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
-        _run(arguments, place, prepare)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
-    return child
-
-
-def _run(arguments: list[str], place: Path, prepare: Callable[[], object]) -> NoReturn:
-    code = 1
-    try:
-        os.chdir(place)
-        said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        watch.SECONDS_BETWEEN_STATES = 0.0
-        sys.argv = ["cfa_lab", *arguments]
-        prepare()
-        command()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def ended(child: int) -> int:
-    """Wait for a child; its exit code, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def watching(place: Path, react: Callable[[int], object]) -> Callable[[], None]:
-    """Let `react` see the number of each change that a process makes to files below `place`."""
-    count = 0
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE
-        if (writes or event in WRITES) and str(arguments[0]).startswith(str(place)):
-            count += 1
-            react(count)
-
-    return lambda: sys.addaudithook(hook)
-
-
-def results(folder: Path) -> dict[str, Any] | None:
-    """What must not differ; None where the run is not complete."""
-    try:
-        record = json.loads((folder / "metrics.json").read_text())
-        if record["status"] != "complete":
-            return None
-        origin = folder / record.get("reused_from", ".")
-        files = ("history.csv", "evaluations.csv", "predictions.csv", "model.safetensors")
-        kept = {name: (origin / name).read_bytes() for name in files}
-        return kept | {part: record[part] for part in ("metrics", "oracle", "intervals")}
-    except (OSError, ValueError, KeyError):
-        return None
+from helpers.forked import SEEDS, SETTINGS, TRIES, ended, forked, results, said, watching
+from helpers.tiny import write_tiny
+from other_faults import KINDS
 
 
 class Injector:
@@ -110,38 +31,39 @@ class Injector:
         self.place = place
         self.chance = random.Random(seed)
         self.injected = self.lost = self.different = 0
+        self._skipped: set[str] = set()
         write_tiny(place / "data" / "square")
         self.settings = [*SETTINGS, f"dataset.root={place / 'data'}"]
         self.features = f"features.folder={place / 'features'}"
         self.whole = {seed: self._undisturbed(seed) for seed in SEEDS}
 
     def _undisturbed(self, seed: int) -> dict[str, Any]:
-        here = self._new_place(f"whole{seed}")
+        here = self.new_place(f"whole{seed}")
         counted = here / "count"
         began = time.monotonic()
         prepare = watching(here / "run", lambda n: counted.write_text(str(n)))
         child = forked(
-            [*self.settings, self.features, f"seed={seed}", self._at(here)], here, prepare
+            [*self.settings, self.features, f"seed={seed}", self.at(here)], here, prepare
         )
         code = ended(child)
         self.seconds, self.changes = time.monotonic() - began, int(counted.read_text())
         found = results(here / "run")
-        assert code == 0 and found is not None, (here / "said.txt").read_text()
+        assert code == 0 and found is not None, said(here)
         return found
 
-    def _new_place(self, name: str) -> Path:
+    def new_place(self, name: str) -> Path:
         here = self.place / name
         here.mkdir()
         return here
 
     @staticmethod
-    def _at(here: Path) -> str:
+    def at(here: Path) -> str:
         return f"hydra.run.dir={here / 'run'}"
 
     def single(self, number: int, sent: signal.Signals | None) -> None:
         """One run that is ended by a kill, or by a signal, and started again."""
-        here = self._new_place(f"single{number}")
-        first = [*self.settings, self._features(here), "seed=0", self._at(here)]
+        here = self.new_place(f"single{number}")
+        first = [*self.settings, self._features(here), "seed=0", self.at(here)]
         if sent is None and number % 2:
             aim = self.chance.randint(1, self.changes)
 
@@ -158,20 +80,20 @@ class Injector:
             sent = None if before else sent  # it was faster
         code = ended(child)
         if sent is not None and code not in (130, -sent):
-            said = (here / "said.txt").read_text()
-            self._count(f"{here}: {sent.name} ended in {code}: {said[-400:]}", lost=True)
+            self.count(f"{here}: {sent.name} ended in {code}: {said(here)[-400:]}", lost=True)
             return
-        self._again(here, [here / "run"], [0], lambda: self._next(here, first))
+        self.again(here, [here / "run"], [0], lambda: self.next(here / "run", first))
 
-    def _next(self, here: Path, first: list[str]) -> list[str]:
+    def next(self, run: Path, first: list[str]) -> list[str]:
         """The command that somebody would type now: the same, or, if it is refused, resume."""
-        said = (here / "said.txt").read_text().strip().splitlines()
-        refused = bool(said) and "holds a run already" in said[-1]
-        return [f"resume={here / 'run'}"] if refused else first
+        place = next(path for path in run.parents if (path / "said.txt").is_file())
+        lines = said(place).strip().splitlines()
+        refused = bool(lines) and "holds a run already" in lines[-1]
+        return [f"resume={run}"] if refused else first
 
     def many(self, number: int) -> None:
         """A multirun that is killed once or twice and started again by the same command."""
-        here = self._new_place(f"many{number}")
+        here = self.new_place(f"many{number}")
         seeds = ",".join(map(str, SEEDS))
         study = [
             *("-m", *self.settings, self._features(here), f"seed={seeds}"),
@@ -187,13 +109,13 @@ class Injector:
             study[-1] = "hydra.sweep.dir=multirun/renamed"
         folder = here / "multirun" / study[-1].rpartition("/")[2]
         runs = [folder / f"{i}-resnet18-square-s{seed}" for i, seed in enumerate(SEEDS)]
-        self._again(here, runs, SEEDS, lambda: study)
+        self.again(here, runs, SEEDS, lambda: study)
 
     def _features(self, here: Path) -> str:
         """Now and then a store of its own, so that making features is hit, too."""
         return self.features if self.chance.random() < 0.7 else f"features.folder={here / 'own'}"
 
-    def _again(
+    def again(
         self, here: Path, runs: Any, seeds: Any, next_command: Callable[[], list[str]]
     ) -> None:
         for _ in range(TRIES):
@@ -202,13 +124,19 @@ class Injector:
             ended(forked(next_command(), here))
         found = [results(run) for run in runs]
         if any(one is None for one in found):
-            self._count(f"{here}: lost\n{(here / 'said.txt').read_text()[-800:]}", lost=True)
+            self.count(f"{here}: lost\n{(here / 'said.txt').read_text()[-800:]}", lost=True)
         elif found != [self.whole[seed] for seed in seeds]:
-            self._count(f"{here}: different", different=True)
+            self.count(f"{here}: different", different=True)
         else:
-            self._count("")
+            self.count("")
 
-    def _count(self, told: str, *, lost: bool = False, different: bool = False) -> None:
+    def skip(self, kind: str, reason: str) -> None:
+        """Say once that a kind of fault cannot be made here; it is not counted."""
+        if kind not in self._skipped:
+            self._skipped.add(kind)
+            print(f"skipped: {kind}: {reason}", file=sys.stderr)
+
+    def count(self, told: str, *, lost: bool = False, different: bool = False) -> None:
         self.injected += 1
         self.lost += lost
         self.different += different
@@ -221,6 +149,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--signals", type=int, default=30)
     parser.add_argument("--multirun", type=int, default=40)
+    parser.add_argument(
+        "--others", type=int, default=8, help=f"of each other kind: {', '.join(KINDS)}"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cfa_lab-faults-") as place:
@@ -232,6 +163,9 @@ def main() -> None:
             injector.single(options.kills + number, sent)
         for number in range(options.multirun):
             injector.many(number)
+        for name, inject in KINDS.items():
+            for number in range(options.others):
+                inject(injector, injector.new_place(f"{name}{number}"), number)
     print(
         f"{injector.injected} faults injected, {injector.lost} lost, {injector.different} different"
     )

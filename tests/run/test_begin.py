@@ -1,11 +1,13 @@
 """How a run goes on: only from what can be relied on, and to the numbers of an undisturbed one."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cfa_lab.config import Config
+from cfa_lab.errors import UserError
 from cfa_lab.run import run as run_module
 from cfa_lab.run.run import run
 from cfa_lab.training.state import Fit
@@ -117,3 +119,26 @@ def test_a_tracker_that_cannot_open_leaves_nothing_but_why(
         run(tiny_config(), folder, on_begin=lambda: (folder / ".hydra").mkdir())
     assert [path.name for path in folder.iterdir()] == ["run.log"]
     assert (folder / "run.log").read_text().endswith("ERROR the run ended: no\n")
+
+
+@pytest.mark.parametrize("at", ["_train", "diagnose"])
+def test_a_folder_deleted_on_the_way_is_no_complete_run_and_is_taken_again(
+    tiny_config: Configure, tmp_path: Path, whole: dict[str, bytes], monkeypatch, at: str
+):
+    """What is written later makes the folder again, without what was written before."""
+    config, folder = tiny_config(*SETTINGS), tmp_path / "run"
+    body = getattr(run_module, at)
+
+    def deleting(*arguments: object, **named: object) -> object:
+        found = body(*arguments, **named)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, at, deleting)
+        with pytest.raises(UserError, match=r"was deleted or moved while.*history\.csv.* gone"):
+            run(config, folder)
+    assert not (folder / "metrics.json").exists()
+    run(config, folder)
+    assert results(folder) == whole
