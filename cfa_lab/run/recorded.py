@@ -51,7 +51,8 @@ def _fill_in(config: Any) -> None:
     for dotted in OmegaConf.missing_keys(config):
         group, _, key = dotted.partition(".")
         file = conf_dir() / group / ("auto.yaml" if group == "dataset" else "default.yaml")
-        if file.is_file() and key in (defaults := OmegaConf.load(file)):
+        defaults: Any = OmegaConf.load(file) if file.is_file() else {}
+        if key in defaults:
             OmegaConf.update(config, dotted, defaults[key])
 
 
