@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cfa_lab.features.identity import FEATURES_VERSION
 from cfa_lab.features.own import is_own
 from cfa_lab.features.packaged import PACKAGED
 from cfa_lab.files import write_atomically
@@ -72,7 +73,8 @@ def forget(store: Path) -> None:
 
 def _file(store: Path, wanted: WantedNetwork) -> Path:
     makers = {name: version(name) for name in MAKERS}
-    text = json.dumps({**asdict(wanted), "makers": makers}, sort_keys=True)
+    circumstances = {"makers": makers, "features": FEATURES_VERSION}
+    text = json.dumps({**asdict(wanted), **circumstances}, sort_keys=True)
     return store / SHELF / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
