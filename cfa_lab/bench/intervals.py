@@ -54,8 +54,9 @@ def main(argv: list[str]) -> None:
     """`python -m cfa_lab bench intervals`: print the coverage, and write it with `--json`."""
     parser = new_parser("intervals", __doc__)
     parser.add_argument("--sets", type=int, default=300, help="test sets of each kind and size")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     options = parser.parse_args(argv)
-    report = run_bench_intervals(options.sets)
+    report = run_bench_intervals(options.sets, seed=options.seed)
     Console(width=120).print(_table(report))
     if options.json:
         options.json.write_text(json.dumps(report | {"machine": machine()}, indent=2) + "\n")

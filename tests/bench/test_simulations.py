@@ -89,6 +89,9 @@ def test_intervals_print_and_write_how_often_each_metric_holds(small, tmp_path: 
         shares = counted["held"] + counted["above"] + counted["below"]
         assert shares == pytest.approx(1) and counted["width"] > 0
     assert intervals.run_bench_intervals(3)["results"] == written["results"]
+    intervals.main(["--sets", "3", "--seed", "1", "--json", str(tmp_path / "other.json")])
+    other = json.loads((tmp_path / "other.json").read_text())
+    assert other["setting"]["seed"] == 1 and other["results"] != written["results"]
 
 
 def test_verdicts_print_and_write_shares_of_every_kind_of_study(small, tmp_path: Path, capsys):
