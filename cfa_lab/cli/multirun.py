@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
 from cfa_lab.cli.task import link_latest, save_settings, study_index
 from cfa_lab.errors import UserError
+from cfa_lab.files import typed
 from cfa_lab.launch.task import LostJob
 from cfa_lab.progress import duration, phase, show_progress
 from cfa_lab.records import names
@@ -85,12 +87,21 @@ def multirun(
                 log.info("%s", _told(outcomes[batch[0]], i + 1, len(batches), seconds))
     ordered = [outcomes[number] for number in range(len(jobs))]
     show_summary([job.settings for job in jobs], configs, ordered, folder)
+    tell_links(folder, [outcome.folder for outcome in ordered])
     if failed := sum(outcome.status == "failed" for outcome in ordered):
         raise UserError(
             f"{failed} of {len(jobs)} jobs failed; the same command tries them again and reuses "
             "the others"
         )
     return ordered
+
+
+def tell_links(folder: Path, runs: Sequence[Path]) -> None:
+    """Let a study's W&B runs be looked at together, and say how."""
+    from cfa_lab.tracking.links import link_runs
+
+    if (place := link_runs(folder, runs)) is not None:
+        print(f"curves  wandb leet {shlex.quote(typed(place))}")
 
 
 def _told(outcome: Any, done: int, num_jobs: int, seconds: float) -> str:

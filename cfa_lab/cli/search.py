@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cfa_lab.cli.jobs import Job, make_jobs
 from cfa_lab.cli.messages import describe
-from cfa_lab.cli.multirun import launch_jobs
+from cfa_lab.cli.multirun import launch_jobs, tell_links
 from cfa_lab.cli.space import Space, as_text, read_space
 from cfa_lab.cli.task import link_latest, study_index
 from cfa_lab.errors import UserError
@@ -284,6 +284,9 @@ class _Search:
         print(f"\n{len(points)} trials: {', '.join(counts)}\nfolder  {self.folder}")
         again = self._command(best[0].params)
         print(f"repeat  {again}\noracle  {ORACLE}")
+        tell_links(
+            self.folder, sorted(path.parent for path in self.folder.glob(f"*/{names.RECORD}"))
+        )
         self._save(best, again)
         return best
 

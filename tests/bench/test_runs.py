@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cfa_lab.bench import decode, files, gpu, predict, run, sweep
+from cfa_lab.bench import decode, files, gpu, many, predict, run, sweep
 from cfa_lab.bench.floor import floor_of
 from cfa_lab.bench.literal_run import _overlap
 from cfa_lab.bench.pictures import CATEGORY, write_category
@@ -158,3 +158,14 @@ def test_reading_is_measured_beside_a_checkout(tmp_path: Path):
     assert all(result["seconds"] > 0 and result["ratio"] > 0 for result in results.values())
     with pytest.raises(UserError, match="must be a checkout of this project"):
         decode.main(["--beside", str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_many_runs_in_one_process_hold_no_more_than_one(tmp_path: Path):
+    report = many.run_bench_many(num_runs=30)
+    first, last = (report["results"][part] for part in ("first", "last"))
+    assert last["descriptors"] == first["descriptors"]
+    assert last["threads"] == first["threads"]
+    assert last["temporary_files"] == first["temporary_files"]
+    assert last["memory_mb"] - first["memory_mb"] < 40
+    assert report["seconds"]["plan"] < 10

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def test_options_are_checked(changed: dict[str, Any], told: str):
 class Scoring(Launcher):
     """Answers a job by its overrides in place of running it; numbers what it was given."""
 
-    def __init__(self, answer: Callable[[dict[str, str]], JobOutcome | Exception]):
-        self.answer, self.jobs = answer, []
+    def __init__(self, answer: Callable[[dict[str, str]], JobOutcome | Exception], folder: Path):
+        self.answer, self.folder, self.jobs = answer, folder, []
 
     def setup(self, **_: object) -> None: ...
 
@@ -127,6 +128,8 @@ class Scoring(Launcher):
             self.jobs.append(job)
             found = JobReturn()
             answer = self.answer(job)
+            if isinstance(answer, JobOutcome):
+                answer = replace(answer, folder=self.folder / job["hydra.sweep.subdir"].strip("'"))
             found.status = (
                 JobStatus.FAILED if isinstance(answer, Exception) else JobStatus.COMPLETED
             )
@@ -150,9 +153,10 @@ def searched(tmp_path: Path, tiny_root: Path, loader: Any):
         sweep: str = "study",
         **changed: Any,
     ) -> tuple[list[Any], Scoring]:
-        own = ["hydra/sweeper=search", f"hydra.sweep.dir={tmp_path / 'multirun' / sweep}"]
+        folder = tmp_path / "multirun" / sweep
+        own = ["hydra/sweeper=search", f"hydra.sweep.dir={folder}"]
         master = loader.load_configuration("config", own, run_mode=RunMode.MULTIRUN)
-        launcher = Scoring(answer)
+        launcher = Scoring(answer, folder)
         given = [*TINY_RUN, f"dataset.root={tiny_root}", *arguments]
         options = Options.read(**OPTIONS | changed)
         return search(given, options, master, loader, launcher), launcher
