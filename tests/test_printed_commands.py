@@ -52,7 +52,7 @@ REWRITES = [
     (r"(\w+)(\|\w+)+", r"\1"),
     (r"--out FILE", "--out made/by_docs.onnx"),
     (r"--out DIR", "--out made/by_docs"),
-    (r"--precision \.\.\.", "--precision float16"),
+    (r"--precision \.\.\.", "--precision float32"),
     (r"--rule quantile --quantile 0.995 --num-sd 3", "--rule quantile --quantile 0.7"),
     (r"--port N", "--port 0"),
     (r"--precision int8", "--precision int8 --most-lost 1"),
