@@ -54,7 +54,8 @@ class CfaLabSearch(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search; raises UserError where no trial could be completed."""
-        from cfa_lab.cli.search import Options, search
+        from cfa_lab.cli.search import search
+        from cfa_lab.cli.search_options import Options
 
         assert self.hydra_context and self.config and self.launcher, "setup comes first"
         options = Options.read(**self.options)

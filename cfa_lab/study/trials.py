@@ -4,10 +4,8 @@ A point is one place of the search space. It has a trial for each time it was tr
 counts. All that is decided is decided under a lock that ends with its process.
 """
 
-import hashlib
 import logging
 import re
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,9 +19,10 @@ from cfa_lab.errors import UserError
 
 try:
     import optuna
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     from optuna.trial import FrozenTrial, Trial, TrialState
+
+    from cfa_lab.study.sampling import make_sampler
+    from cfa_lab.study.storage import open_storage, told_of
 except ModuleNotFoundError as error:
     raise UserError("a search needs Optuna: pip install 'cfa-lab[search]'") from error
 
@@ -36,16 +35,6 @@ ORIGIN, OWNER, ERROR, ENDED = "point", "owner", "error", "ended"
 was its process's end."""
 MOST_ENDS = 3
 """How often a point may take its process along before the others come first."""
-SAMPLERS = {
-    "tpe": "TPESampler",
-    "random": "RandomSampler",
-    "qmc": "QMCSampler",
-    "gp": "GPSampler",
-    "nsgaii": "NSGAIISampler",
-    "cmaes": "CmaEsSampler",
-}
-ONE_SEED = ("qmc",)
-"""Samplers whose points are one sequence; the others are seeded anew for each point."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +101,11 @@ class Trials:
         self._alive = FileLock(self._lock_of(self._owner))
         self._alive.acquire()
         self._tried: set[int] = set()
-        self.sampler(0)  # its mistakes before anything is written
+        make_sampler(self._sampler, 0)  # its mistakes before anything is written
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._held(), _told(storage or str(self._journal)):
+        with self._held(), told_of(storage or str(self._journal)):
             self.study = optuna.create_study(
-                storage=self._open(storage),
+                storage=open_storage(storage, self._journal),
                 study_name=name,
                 directions=list(directions),
                 load_if_exists=True,
@@ -180,34 +169,8 @@ class Trials:
         trial.set_user_attr(ERROR, error)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def sampler(self, num_points: int) -> optuna.samplers.BaseSampler:
-        """The sampler of the next point, which depends on how many there are and what they gave.
-
-        So a search that was started again draws what it would have drawn, and no point twice.
-        """
-        options = {key: value for key, value in self._sampler.items() if key != "name"}
-        name, seed = self._sampler.get("name"), options.pop("seed", 0)
-        if name not in SAMPLERS:
-            raise UserError(
-                f"hydra.sweeper.sampler.name is {name!r}; allowed: {', '.join(SAMPLERS)}"
-            )
-        if (
-            name == "tpe"
-        ):  # others' unfinished points count as bad ones, so that nobody repeats them
-            options = {"constant_liar": True, **options}
-        text = f"{seed}" if name in ONE_SEED else f"{seed}/{num_points}"
-        digest = hashlib.sha256(text.encode()).digest()
-        options["seed"] = int.from_bytes(digest[:4], "big") >> 1
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return getattr(optuna.samplers, SAMPLERS[name])(**options)
-        except (ImportError, TypeError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise UserError(f"hydra.sweeper.sampler: {name} cannot be used: {first}") from error
-
     def _ask(self, num_points: int) -> Trial:
-        self.study.sampler = self.sampler(num_points)
+        self.study.sampler = make_sampler(self._sampler, num_points)
         trial = self.study.ask(self._space)
         trial.set_user_attr(OWNER, self._owner)
         return trial
@@ -258,14 +221,6 @@ class Trials:
     def _journal(self) -> Path:
         return self._place / f"{self._name}.journal"
 
-    def _open(self, storage: str | None) -> optuna.storages.BaseStorage:
-        if storage and "://" in storage:
-            options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
-            return RDBStorage(storage, engine_kwargs=options)
-        path = Path(storage).expanduser() if storage else self._journal
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_Whole(path)))
-
     def _lock_of(self, owner: str) -> Path:
         return self._place / f"{self._name}.{owner}.lock"
 
@@ -273,47 +228,3 @@ class Trials:
     def _held(self) -> Generator[None]:
         with FileLock(self._place / f"{self._name}.lock"):
             yield
-
-
-class _Whole(JournalFileOpenLock):
-    """The lock on a journal: ends with its process, and leaves no half line to the next one."""
-
-    def __init__(self, path: Path):
-        super().__init__(str(path))
-        self._path, self._lock = path, FileLock(f"{path}.filelock")
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        if self._path.is_file():
-            drop_half_line(self._path)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def drop_half_line(path: Path) -> None:
-    """Cut what a killed process or a full disk left of the last line of a file."""
-    with path.open("rb+") as file:
-        size = file.seek(0, 2)
-        if size == 0:
-            return
-        file.seek(size - 1)
-        if file.read(1) != b"\n":
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-
-
-@contextmanager
-def _told(place: str) -> Generator[None]:
-    """What Optuna and its database raise for a storage, in one line."""
-    try:
-        yield
-    except (UserError, OSError):
-        raise
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise UserError(
-            f"hydra.sweeper.storage: {place} cannot be read ({type(error).__name__}: {first}); "
-            "move it away to begin anew: finished runs are reused"
-        ) from error

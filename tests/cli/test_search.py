@@ -27,7 +27,8 @@ pytest.importorskip("optuna", reason="needs the extra `search`")
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from cfa_lab.cli.search import Options, search
+from cfa_lab.cli.search import search
+from cfa_lab.cli.search_options import Options
 from cfa_lab.cli.space import read_space
 
 OPTIONS: dict[str, Any] = {

@@ -16,7 +16,9 @@ pytest.importorskip("optuna", reason="needs the extra `search`")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from cfa_lab.study.trials import MOST_ENDS, SAMPLERS, Trials, drop_half_line
+from cfa_lab.study.sampling import SAMPLERS
+from cfa_lab.study.storage import drop_half_line
+from cfa_lab.study.trials import MOST_ENDS, Trials
 
 SPACE = {
     "loss.K": IntDistribution(1, 9),
