@@ -25,7 +25,7 @@ def test_a_study_leads_to_the_logs_of_its_runs_wherever_they_lie(tmp_path: Path,
     (study / "wandb" / "offline-run-gone").symlink_to("../gone")
     for _ in range(2):
         place = link_runs(study, [study / f"{i}-run" for i in range(3)])
-        assert place == study / "wandb"
+        assert place is not None and place == study / "wandb"
         links = {link.name: link.resolve() for link in place.iterdir()}
         assert links == {part.name: part for part in [*own, reused]}
         assert not any(link.readlink().is_absolute() for link in place.iterdir())
