@@ -5,7 +5,7 @@ Out of these a small TIFF is made, with the large one's own tags, and read like 
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,21 @@ KEPT = {
 ORIENTATION, OLD_JPEG = 274, 6
 LONG, LONG8 = 4, 16
 """Types of whole numbers, of 4 and of 8 bytes."""
+
+
+MOST_WHOLE = 40_000_000
+"""Pixels of an image that is decoded whole (120 MB); of a larger one only the rows that are needed,
+where its format allows."""
+BAND = 1024
+"""Rows that are read at a time where all of them are needed."""
+
+
+def bands_of(path: Path, num_rows: int) -> Iterator[io.BytesIO]:
+    """All rows of a large TIFF, some at a time; nothing of a file that is read whole."""
+    top = 0
+    while top < num_rows and (band := band_of(path, top, BAND)) is not None:
+        yield band[0]
+        top += BAND
 
 
 def band_of(path: Path, top: int, height: int) -> tuple[io.BytesIO, int] | None:

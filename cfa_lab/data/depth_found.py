@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cfa_lab.data import bands
 from cfa_lab.data.depth import FULL, USUAL, Depth, Span, span_of_bits, usual_bits
 from cfa_lab.data.opening import reading
 from cfa_lab.data.stored import Stored, stored_in, values_of
@@ -174,8 +175,19 @@ def _kept(path: Path, num_bytes: int, modified: int) -> FileDepth | None:
     if stored.white is not None:
         return FileDepth(stored, (0.0, stored.white))
     with reading("image", path), Image.open(path) as file:
-        if stored.kind == "colour":  # the upper bytes tell how many bits there are
-            upper = np.asarray(file)[..., :3]
-            if (top := int(upper.max())) > 0:
-                return FileDepth(stored, (0.0, float(top << 8 | 0xFF)))
-        return file_depth(stored, values_of(file, stored))
+        parts: list[FileDepth] = []
+        if file.width * file.height > bands.MOST_WHOLE:
+            for band in bands.bands_of(path, file.height):
+                with Image.open(band) as rows:
+                    parts.append(_depth_in(rows, stored))
+        parts = parts or [_depth_in(file, stored)]
+    lows, highs = zip(*(part.extent for part in parts), strict=True)
+    return FileDepth(stored, (min(lows), max(highs)))
+
+
+def _depth_in(file: Image.Image, stored: Stored) -> FileDepth:
+    if stored.kind == "colour":  # the upper bytes tell how many bits there are
+        upper = np.asarray(file)[..., :3]
+        if (top := int(upper.max())) > 0:
+            return FileDepth(stored, (0.0, float(top << 8 | 0xFF)))
+    return file_depth(stored, values_of(file, stored))

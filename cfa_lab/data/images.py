@@ -10,6 +10,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
+from cfa_lab.data import bands
 from cfa_lab.data.decoded import Decoded, decode, decode_band
 from cfa_lab.data.depth import Depth
 from cfa_lab.data.geometry import Box, Geometry, Placement, Size
@@ -21,9 +22,6 @@ from cfa_lab.errors import UserError
 # Name of the loading threads. Threads suffice: Pillow gives up the interpreter lock at work.
 THREADS = "cfa_lab-images"
 _DECODING = Lock()
-MOST_WHOLE = 40_000_000
-"""Pixels of an image that is decoded whole for its tiles (120 MB); of a larger one only the rows
-that a row of tiles needs, where its format allows."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def _load_tile(tile: Tile, geometry: Geometry) -> LoadedImage:
         modified = path.stat().st_mtime_ns
     with _DECODING:
         band = None
-        if original[0] * original[1] > MOST_WHOLE:
+        if original[0] * original[1] > bands.MOST_WHOLE:
             band = _band_once(path, modified, geometry.depth, window[0], window[2])
         pixels, top = band or (_decode_once(path, modified, geometry.depth), 0)
     return LoadedImage(*cut(pixels, window, original=original, first_row=top))

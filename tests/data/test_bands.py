@@ -11,11 +11,12 @@ import tifffile
 from helpers.deep_files import tiff
 from PIL import Image
 
-from cfa_lab.data import Geometry, decode_image, images, load_image
+from cfa_lab.data import Geometry, bands, decode_image, depth_found, images, load_image
 from cfa_lab.data.bands import band_of
 from cfa_lab.data.decoded import decode_band
 from cfa_lab.data.depth import Depth
 from cfa_lab.data.images import image_size
+from cfa_lab.data.stored import Stored
 from cfa_lab.data.tiles import tiles_of
 
 RNG = np.random.default_rng(5)
@@ -97,7 +98,7 @@ def test_tiles_of_a_large_image_are_those_of_a_small_one(tmp_path: Path, monkeyp
     geometry = Geometry(resize="tile", height=64, width=64, overlap=32, bits=12)
     tiles = tiles_of([path], iter([image_size(path)]), geometry)
     expected = [load_image(tile, geometry) for tile in tiles]
-    monkeypatch.setattr(images, "MOST_WHOLE", 100)
+    monkeypatch.setattr(bands, "MOST_WHOLE", 100)
     monkeypatch.setattr(images, "decode_image", None)  # whatever is decoded whole fails
     found = [load_image(tile, geometry) for tile in tiles]
     assert len(tiles) == 8
@@ -106,12 +107,30 @@ def test_tiles_of_a_large_image_are_those_of_a_small_one(tmp_path: Path, monkeyp
         assert one.placement == other.placement
 
 
+@pytest.mark.parametrize("name", ["12 bits", "12 bits, tiles", "white is zero", "big-endian"])
+def test_the_bits_of_a_large_image_are_found_band_by_band(tmp_path: Path, monkeypatch, name: str):
+    path = written(tmp_path, name)
+    monkeypatch.setattr(bands, "MOST_WHOLE", 100)
+    monkeypatch.setattr(bands, "BAND", 32)
+    rows: list[int] = []
+    inner = depth_found._depth_in  # pyright: ignore[reportPrivateUsage]
+
+    def counted(file: Image.Image, stored: Stored) -> depth_found.FileDepth:
+        rows.append(file.height)
+        return inner(file, stored)
+
+    monkeypatch.setattr(depth_found, "_depth_in", counted)
+    assert depth_found.find_depth([path], workers=1).bits == 12
+    assert len(rows) >= 5 and max(rows) < HEIGHT
+
+
 PROGRAM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
 from cfa_lab.data import Geometry, load_image
 from cfa_lab.data.images import image_size
+from cfa_lab.data.stored import Stored
 from cfa_lab.data.tiles import Tile
 path, geometry = Path(sys.argv[1]), Geometry(resize="tile", height=256, width=2048)
 load_image(Tile(path, 0), geometry)
