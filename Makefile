@@ -42,6 +42,7 @@ test-faults: $(READY) ## Kill 140 runs, stop 30, inject 64 other faults, and com
 	$(BIN)/python tests/faults/inject.py --kills 100 --signals 30 --multirun 40 --others 8
 
 test-cluster: $(READY) ## Jobs, nodes and commands killed on a real Slurm and a real Ray on this machine (root)
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	$(BIN)/pytest -m cluster tests/cluster
 
 test-oldest: $(READY) ## The fast tests with the oldest dependencies that pyproject.toml allows

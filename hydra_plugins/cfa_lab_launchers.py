@@ -3,7 +3,7 @@ done in `cfa_lab.launch`, which is imported when jobs are launched."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,9 @@ class ParallelLauncher(CfaLabLauncher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take note of what jobs are made of; raises UserError for a number that is none."""
-        from cfa_lab.launch.parallel import count_workers
+        from cfa_lab.launch.parallel import Workers, count_workers
 
+        self.workers = Workers()
         self.num_parallel = count_workers(self.n_jobs)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
@@ -69,9 +70,14 @@ class ParallelLauncher(CfaLabLauncher):
 
         batch = self.batch(job_overrides, initial_job_idx)
         assert self.num_parallel
-        return batch.returns(
-            run_parallel(batch, num_workers=self.num_parallel, retries=self.retries, say=log.info)
+        ends = run_parallel(
+            batch,
+            num_workers=self.num_parallel,
+            retries=self.retries,
+            say=log.info,
+            workers=self.workers,
         )
+        return batch.returns(ends)
 
 
 @dataclass(kw_only=True)
@@ -86,7 +92,8 @@ class SlurmConf(Options):
 class SlurmLauncher(CfaLabLauncher):
     """Jobs of a Slurm cluster."""
 
-    def __init__(self, cancel: bool, **keys: Any):  # the multirun looks at `cancel`
+    def __init__(self, cancel: bool, **keys: Any):
+        self.cancels = cancel
         values: Any = OmegaConf.to_container(OmegaConf.create(keys), resolve=True)
         self.options = Options(**values)
 
@@ -100,8 +107,11 @@ class SlurmLauncher(CfaLabLauncher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         from cfa_lab.cli.launching import told
+        from cfa_lab.errors import UserError
         from cfa_lab.launch.slurm.watch import run_slurm
 
+        if self.cancels:  # a multirun does not get here
+            raise UserError("--cancel ends the jobs of a multirun; end a search's by scancel")
         batch, root = self.batch(job_overrides, initial_job_idx), self._root()
         ends = run_slurm(batch, root=root, options=self.options, say=log.info, tell=told)
         return batch.returns(ends)
@@ -112,7 +122,39 @@ class SlurmLauncher(CfaLabLauncher):
         return study_root(Path(self.config.hydra.sweep.dir).absolute())
 
 
-for name, node in {"parallel": ParallelConf, "slurm": SlurmConf}.items():
+@dataclass
+class RayConf:
+    """Keys below `hydra.launcher` of `hydra/launcher=ray`."""
+
+    _target_: str = "hydra_plugins.cfa_lab_launchers.RayLauncher"
+    address: str | None = None
+    """`auto`, `host:port` or `ray://host:port`; null is a Ray of this machine."""
+    num_cpus: float = 1
+    """Of each job, as Ray counts them."""
+    num_gpus: float = 0
+    retries: int = 2
+    """How often a job is started again that Ray lost."""
+    init: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of `ray.init`."""
+
+
+class RayLauncher(CfaLabLauncher):
+    """Tasks of a Ray."""
+
+    def __init__(self, **keys: Any):
+        self.keys: Any = OmegaConf.to_container(OmegaConf.create(keys), resolve=True)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        from cfa_lab.cli.launching import told
+        from cfa_lab.launch.ray import run_ray
+
+        batch = self.batch(job_overrides, initial_job_idx)
+        return batch.returns(run_ray(batch, **self.keys, say=log.info, tell=told))
+
+
+for name, node in {"parallel": ParallelConf, "slurm": SlurmConf, "ray": RayConf}.items():
     ConfigStore.instance().store(
         group="hydra/launcher", name=f"cfa_lab_{name}", node=node, provider="cfa_lab"
     )

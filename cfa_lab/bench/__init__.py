@@ -6,7 +6,7 @@ from cfa_lab.errors import UserError
 
 BENCHES = (
     "decode",
-    *("files", "fit", "gpu", "intervals", "many", "metrics"),
+    *("files", "fit", "gpu", "intervals", "launch", "many", "metrics"),
     *("predict", "run", "sweep", "train", "verdicts"),
 )
 """Each a module of this package with `main(arguments)`."""

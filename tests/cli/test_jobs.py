@@ -238,7 +238,7 @@ def test_the_commands_in_a_studys_head_are_the_ones_that_make_and_publish_it(exp
     [
         ("hydra/launcher=parallel", "hydra_plugins.cfa_lab_launchers"),
         ("hydra/launcher=slurm", "hydra_plugins.cfa_lab_launchers"),
-        ("hydra/launcher=ray_local", "hydra_plugins.hydra_ray_launcher"),
+        ("hydra/launcher=ray", "hydra_plugins.cfa_lab_launchers"),
         ("hydra/sweeper=search", "hydra_plugins.cfa_lab_search"),
     ],
 )

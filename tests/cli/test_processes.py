@@ -150,7 +150,7 @@ def test_two_processes_at_one_study_share_the_work(tmp_path: Path, tiny_root: Pa
     "launcher, plugin",
     [
         ("parallel", "hydra_plugins.cfa_lab_launchers"),
-        ("ray_local", "hydra_plugins.hydra_ray_launcher"),
+        ("ray", "ray"),
     ],
 )
 def test_every_launcher_gives_the_same_metrics_and_names_failed_jobs(

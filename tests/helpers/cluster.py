@@ -27,25 +27,24 @@ def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
     return found
 
 
-class Launch:
-    """`run_slurm` in a thread of its own, so that a test can do something to its jobs."""
+def _told(task: Task, end: End) -> str:
+    return str(end)
 
-    def __init__(self, tasks: Sequence[Task], root: Path, options: Options):
+
+class Launch:
+    """A launcher in a thread of its own, so that a test can do something to its jobs."""
+
+    def __init__(self, run: Callable[..., list[End]], tasks: Sequence[Task], **settings: Any):
         self.said: list[str] = []
         self._ends: list[End] = []
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, args=(tasks, root, options), daemon=True)
+        arguments = (run, tasks, settings)
+        self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
         self._thread.start()
 
-    def _run(self, tasks: Sequence[Task], root: Path, options: Options) -> None:
+    def _run(self, run: Callable[..., list[End]], tasks: Sequence[Task], settings: Any) -> None:
         try:
-            self._ends = run_slurm(
-                tasks,
-                root=root,
-                options=options,
-                say=self.said.append,
-                tell=lambda _, end: f"{end}",
-            )
+            self._ends = run(tasks, say=self.said.append, tell=_told, **settings)
         except Exception as error:
             self._error = error
 
@@ -58,7 +57,23 @@ class Launch:
         return self._ends
 
     def heard(self, text: str) -> bool:
+        if self._error is not None:
+            raise self._error
         return any(re.search(text, line) for line in self.said)
+
+
+def task(place: Path, name: str, code: str) -> Task:
+    """A job that runs Python code, in which `note(text)` adds a line to `<place>/<name>`."""
+    note = f"def note(text):\n    open({str(place / name)!r}, 'a').write(text + '\\n')\n"
+    call = packed(exec, f"import os, time\n{note}{code}", {})
+    return Task(name=name, folder=place / f"run-{name}", identity=name, call=call)
+
+
+def lines(place: Path, name: str) -> list[str]:
+    """What a job has noted, in all its tries."""
+    with contextlib.suppress(OSError):
+        return (place / name).read_text().splitlines()
+    return []
 
 
 class Slurm:
@@ -73,19 +88,13 @@ class Slurm:
         return done.stdout
 
     def task(self, name: str, code: str) -> Task:
-        """A job that runs Python code, in which `note(text)` adds a line to `<place>/<name>`."""
-        note = f"def note(text):\n    open({str(self.place / name)!r}, 'a').write(text + '\\n')\n"
-        call = packed(exec, f"import os, time\n{note}{code}", {})
-        return Task(name=name, folder=self.place / f"run-{name}", identity=name, call=call)
+        return task(self.place, name, code)
 
     def lines(self, name: str) -> list[str]:
-        """What a job has noted, in all its tries."""
-        with contextlib.suppress(OSError):
-            return (self.place / name).read_text().splitlines()
-        return []
+        return lines(self.place, name)
 
     def launch(self, tasks: Sequence[Task], **options: Any) -> Launch:
-        return Launch(tasks, self.place, self.options(**options))
+        return Launch(run_slurm, tasks, root=self.place, options=self.options(**options))
 
     @staticmethod
     def options(**options: Any) -> Options:
@@ -95,6 +104,16 @@ class Slurm:
         """Ids of the jobs in these states, as `12_3`."""
         chosen = f"--states={','.join(states)}"
         return self.ask("squeue", "-h", "-r", chosen, "--format=%F_%K").split()
+
+    def processes(self) -> list[int]:
+        """Of all running jobs: `job.py`, whatever it is at."""
+        found: list[int] = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_text(errors="replace").split("\0")
+                if any(word.startswith(str(self.place)) for word in words if "job.py" in word):
+                    found.append(int(process.name))
+        return found
 
     def pid(self, name: str) -> int:
         """The process of a running job, as `note(str(os.getpid()))` told it."""

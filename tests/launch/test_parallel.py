@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from cfa_lab.errors import UserError
-from cfa_lab.launch.parallel import count_workers, died_of, run_parallel
+from cfa_lab.launch.parallel import count_workers, run_parallel
 from cfa_lab.launch.task import End, LostJob, Task, packed
+from cfa_lab.launch.workers import Workers, died_of
 from cfa_lab.records.environment import count_cores
 
 
@@ -46,6 +47,15 @@ def test_processes_are_kept_for_many_jobs():
     ends, _ = run([task(f"job {i}", os.getpid) for i in range(12)])
     assert 1 <= len({end.value for end in ends}) <= 2
     assert os.getpid() not in {end.value for end in ends}
+
+
+def test_processes_are_kept_for_the_next_launch():
+    workers = Workers()
+    settings: dict[str, Any] = {"num_workers": 2, "retries": 0, "workers": workers, "say": print}
+    (first,) = run_parallel([task("pid", os.getpid)], **settings)
+    (second,) = run_parallel([task("pid", os.getpid)], **settings)
+    workers.close()
+    assert first.value == second.value and not alive(first.value)
 
 
 def test_a_killed_process_ends_its_own_job_only_and_the_job_is_tried_again(tmp_path: Path):
