@@ -75,7 +75,7 @@ class Injector:
         else:
             child = forked(first, here)
             time.sleep(self.chance.random() * self.seconds)
-            before = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            before = results(here / "run") is not None  # complete: both ends are right
             os.kill(child, sent or signal.SIGKILL)
             sent = None if before else sent  # it was faster
         code = ended(child)
