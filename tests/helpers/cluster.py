@@ -154,6 +154,8 @@ class Slurm:
         until(
             lambda: subprocess.run(["scancel", "--user=root"], capture_output=True).returncode == 0
         )
+        for node in ("n1", "n2"):  # a job that could not begin drains its node
+            subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], stderr=-3)
         until(lambda: len(self.ask("sinfo", "-hN", "-pmain", "-tidle", "-o%N").split()) == 2)
         assert not self.jobs("all") or until(lambda: not self.jobs("RUNNING", "PENDING"))
 

@@ -7,7 +7,7 @@ from cfa_lab.launch.slurm.options import Options
 from cfa_lab.launch.slurm.scheduler import State
 from cfa_lab.records import names
 
-STUCK = ("Partition", "BadConstraints", "JobHeld", "Invalid", "DependencyNever", "AccountNot")
+STUCK = ("Partition", "BadConstraints", "JobHeld", "Invalid", "DependencyNever", "launch failed")
 """Beginnings of reasons that waiting does not change; limits of one job are the other kind."""
 OF_NODES = {"NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "LAUNCH_FAILED", "REVOKED"}
 
