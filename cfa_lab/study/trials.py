@@ -19,6 +19,7 @@ from cfa_lab.errors import UserError
 
 try:
     import optuna
+    from optuna.study import StudyDirection
     from optuna.trial import FrozenTrial, Trial, TrialState
 
     from cfa_lab.study.sampling import make_sampler
@@ -107,7 +108,7 @@ class Trials:
             self.study = optuna.create_study(
                 storage=open_storage(storage, self._journal),
                 study_name=name,
-                directions=list(directions),
+                directions=[StudyDirection[name.upper()] for name in directions],
                 load_if_exists=True,
             )
             self._refuse_other(identity)
@@ -132,7 +133,7 @@ class Trials:
         if len(self.study.directions) > 1:
             return self.study.best_trials
         complete = [point.last for point in self.points() if point.complete]
-        sign = -1 if self.study.direction is optuna.study.StudyDirection.MAXIMIZE else 1
+        sign = -1 if self.study.direction is StudyDirection.MAXIMIZE else 1
         return sorted(complete, key=lambda trial: sign * (trial.value or 0.0))
 
     def take(self, num_points: int) -> Trial | None:
