@@ -15,6 +15,7 @@ from cfa_lab.bench.processes import run_command
 from cfa_lab.bench.report import new_parser, show
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
+from cfa_lab.vocabulary import TRACKER_NAMES
 
 COUNTED = ("memory_mb", "descriptors", "threads", "temporary_files")
 SECONDS_BETWEEN = 0.02
@@ -118,7 +119,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--size", type=int, default=64, help="height and width of the images")
-    parser.add_argument("--tracker", choices=("none", "wandb"), default="none")
+    parser.add_argument("--tracker", choices=TRACKER_NAMES, default="none")
     options = parser.parse_args(argv)
     if options.runs < 10:
         raise UserError(f"--runs is {options.runs}; allowed: 10 or more")

@@ -7,6 +7,7 @@ import timm
 import torch
 
 from cfa_lab.errors import UserError
+from cfa_lab.features.known import WantedNetwork
 from cfa_lab.features.networks import make_network, usual_layers
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.run import prepare
@@ -161,7 +162,17 @@ def test_an_activation_that_is_not_there_is_known(model: str) -> None:
 
 
 def test_a_run_tells_of_it(caplog: pytest.LogCaptureFixture) -> None:
-    values = ("skresnet18", "random", None, None, "leaky", False, "dynamic", True, (64, 64), None)
-    backbone, _ = prepare._backbone(*values)  # pyright: ignore[reportPrivateUsage]
+    wanted = WantedNetwork(
+        model="skresnet18",
+        weights="random",
+        tag=None,
+        layers=None,
+        activation="leaky",
+        divide_by_channels=False,
+        padding="dynamic",
+        norm=True,
+        size=(64, 64),
+    )
+    backbone, _ = prepare._backbone(wanted, None)  # pyright: ignore[reportPrivateUsage]
     assert "finds no activation to replace in skresnet18" in caplog.text
     assert backbone.architecture.layers == ["layer1", "layer2", "layer3"]
