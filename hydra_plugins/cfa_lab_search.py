@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+
+from hydra_plugins.cfa_lab_sweeper import WithLauncher
 
 
 @dataclass
@@ -33,7 +32,7 @@ class CfaLabSearchConf:
     """A name for the search; made of what is searched if null."""
 
 
-class CfaLabSearch(Sweeper):
+class CfaLabSearch(WithLauncher):
     """Optuna chooses the jobs, from what came out of the earlier ones."""
 
     def __init__(self, **options: Any):
@@ -41,16 +40,6 @@ class CfaLabSearch(Sweeper):
             key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for key, value in options.items()
         }
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Make the launcher that the configuration chooses."""
-        self.hydra_context = hydra_context
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search; raises UserError where no trial could be completed."""

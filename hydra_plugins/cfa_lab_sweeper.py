@@ -25,13 +25,8 @@ class CfaLabSweeperConf:
     """List the jobs and run none; `python -m cfa_lab plan` sets it."""
 
 
-class CfaLabSweeper(Sweeper):
-    """Every combination of values, except what is done already; then a summary."""
-
-    def __init__(self, params: dict[str, str] | None, cases: Any, list_only: bool):
-        self.params = dict(params or {})
-        self.cases = cases
-        self.list_only = list_only
+class WithLauncher(Sweeper):
+    """What our sweepers share; Hydra registers none whose `sweep` is missing."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -42,6 +37,15 @@ class CfaLabSweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+
+
+class CfaLabSweeper(WithLauncher):
+    """Every combination of values, except what is done already; then a summary."""
+
+    def __init__(self, params: dict[str, str] | None, cases: Any, list_only: bool):
+        self.params = dict(params or {})
+        self.cases = cases
+        self.list_only = list_only
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises UserError where some failed."""

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cfa_lab.bench.pictures import CATEGORY, write_category
+from cfa_lab.bench.pictures import write_category
 from cfa_lab.bench.processes import run_command
 from cfa_lab.bench.report import new_parser, show
+from cfa_lab.bench.run import arguments_of
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.vocabulary import TRACKER_NAMES
@@ -37,9 +38,8 @@ def run_bench_many(
         (place / "tmp").mkdir()
         write_category(place, num_train=8, num_test=6, size=size)
         settings = [
-            *("preset=lab", "dataset=mvtec", f"dataset.root='{place}'", f"category={CATEGORY}"),
-            *("backbone=resnet18", "backbone.weights=random", f"image.height={size}"),
-            *(f"image.width={size}", "trainer.num_threads=1", f"tracker={tracker}"),
+            *arguments_of(place, "resnet18", size, 0, "exact", "lab"),
+            *("trainer.num_threads=1", f"tracker={tracker}"),
             *("optimizer=adamw", f"trainer.epochs={epochs}", "evaluation.cases=1"),
             *(f"features.folder='{place / 'features'}'", f"hydra.sweep.dir='{place / 'study'}'"),
             f"seed={','.join(map(str, range(num_runs)))}",

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from cfa_lab.config import conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.features.folder import GIGABYTE, StoredFile, stored_files, trim
-from cfa_lab.features.known import forget
+from cfa_lab.features.weights_hashes import forget
 from cfa_lab.files import user_path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cfa_lab.data.geometry import Size
-from cfa_lab.kept import compiled
+from cfa_lab.kernel_cache import compiled
 
 ROWS = 32
 """Rows that are resized side by side."""
@@ -115,23 +115,16 @@ def _rows(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.nda
 
 @compiled
 def _columns(values: np.ndarray, ends: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
-    """Of (R, W, C) to (R, w, C), some rows that stand side by side meanwhile."""
+    """Of (R, W, C) to (R, w, C): as rows, once the R and C of a column stand side by side."""
     height, width, channels = values.shape
-    size = height * channels
-    beside = np.empty((width, size))
-    total = np.empty(size)
+    beside = np.empty((width, height * channels), np.float32)
+    down = np.empty((len(ends), height * channels), np.float32)
     for row in range(height):
         for i in range(width):
             for c in range(channels):
                 beside[i, row * channels + c] = values[row, i, c]
-    for place in range(len(ends)):
-        for j in range(size):
-            total[j] = 0.0
-        first = ends[place, 0]
-        for i in range(first, ends[place, 1]):
-            weight, part = weights[place, i - first], beside[i]
-            for j in range(size):
-                total[j] += part[j] * weight
-        for row in range(height):
+    _rows(beside, ends, weights, down)
+    for row in range(height):
+        for place in range(len(ends)):
             for c in range(channels):
-                out[row, place, c] = total[row * channels + c]
+                out[row, place, c] = down[place, row * channels + c]

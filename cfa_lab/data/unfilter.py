@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cfa_lab.kept import compiled
+from cfa_lab.kernel_cache import compiled
 
 
 @compiled

@@ -14,13 +14,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         type=user_path,
         help="a run folder, a model's folder from W&B, or a file that export wrote",
     )
-    parser.add_argument("--device", default="cpu", help="of a run's model; default: cpu")
+    add_network(parser)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads; default: as many as the run had"
     )
     parser.add_argument(
         "--batch-size", type=int, metavar="N", help="of a run's model; default: the run's"
     )
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The arguments about a run's network: where it works and where it comes from."""
+    parser.add_argument("--device", default="cpu", help="of a run's model; default: cpu")
     parser.add_argument(
         "--backbone-weights", metavar="FILE", help="where the run's backbone weights are now"
     )

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from cfa_lab.errors import UserError
-from cfa_lab.features.known import HUB_FILE
 from cfa_lab.features.own import call_own, is_own, own_normalisation
 from cfa_lab.features.packaged import PACKAGED
+from cfa_lab.features.weights_hashes import HUB_FILE
 from cfa_lab.method.backbone import Architecture
 from cfa_lab.method.families import VGG, EfficientNet, ResNet, timm
 

@@ -12,9 +12,9 @@ from cfa_lab.data.depth_found import ONLY_BYTES, FoundDepth
 from cfa_lab.data.samples import SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import Extractor
-from cfa_lab.features.known import WantedNetwork
 from cfa_lab.features.networks import make_network, normalisation, usual_layers, weights_hash
 from cfa_lab.features.store import FeatureStore
+from cfa_lab.features.weights_hashes import WantedNetwork
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.progress import phase
 from cfa_lab.run.keys import count_threads, fit_key_of, run_key_of

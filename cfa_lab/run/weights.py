@@ -4,14 +4,14 @@ from pathlib import Path
 
 from cfa_lab.config import Config
 from cfa_lab.data.depth_found import ONLY_BYTES
-from cfa_lab.features import known
+from cfa_lab.features.weights_hashes import WantedNetwork, recall, remember
 from cfa_lab.run.tables import geometry_of
 
 
-def wanted_network(config: Config) -> known.WantedNetwork:
+def wanted_network(config: Config) -> WantedNetwork:
     """The frozen network that a configuration describes."""
     values = config.backbone
-    return known.WantedNetwork(
+    return WantedNetwork(
         model=values.model,
         weights=values.weights,
         tag=values.tags.get(values.release),
@@ -26,13 +26,13 @@ def wanted_network(config: Config) -> known.WantedNetwork:
 
 def known_hash(config: Config) -> str | None:
     """The hash of its weights, where an earlier run left it and nothing has changed since."""
-    return known.recall(_store(config), wanted_network(config)) if config.features.cache else None
+    return recall(_store(config), wanted_network(config)) if config.features.cache else None
 
 
 def keep_hash(config: Config, weights_hash: str, *, hub: str | None) -> None:
     """Leave the hash for later; `hub` is the repository that the weights came from, if any did."""
     if config.features.cache:
-        known.remember(_store(config), wanted_network(config), weights_hash, hub=hub)
+        remember(_store(config), wanted_network(config), weights_hash, hub=hub)
 
 
 def _store(config: Config) -> Path:

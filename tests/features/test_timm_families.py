@@ -7,8 +7,8 @@ import timm
 import torch
 
 from cfa_lab.errors import UserError
-from cfa_lab.features.known import WantedNetwork
 from cfa_lab.features.networks import make_network, usual_layers
+from cfa_lab.features.weights_hashes import WantedNetwork
 from cfa_lab.method.backbone import Architecture, Backbone
 from cfa_lab.run import prepare
 

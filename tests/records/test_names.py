@@ -18,7 +18,7 @@ FILES = {
 }
 FILES |= {figure.file for figure in figures.CASE_FIGURES.values()}
 FILES |= {names.SETTINGS, Path(names.OVERRIDES).name}
-OTHERS = {"features/known.py": "model.safetensors"}
+OTHERS = {"features/weights_hashes.py": "model.safetensors"}
 """What others call files of theirs: the hub, its weights."""
 
 

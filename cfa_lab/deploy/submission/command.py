@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from cfa_lab.deploy.arguments import add_network
 from cfa_lab.deploy.load import model_folder, open_runtime
 from cfa_lab.deploy.run_data import table_of_run
 from cfa_lab.deploy.submission.check import Found, check
@@ -186,13 +187,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", type=user_path, metavar="DIR", help="where the data set is now")
     parser.add_argument("--no-masks", action="store_true", help="maps alone: no SegF1")
-    parser.add_argument("--device", default="cpu", help="default: cpu")
-    parser.add_argument(
-        "--backbone-weights", metavar="FILE", help="where the runs' backbone weights are now"
-    )
-    parser.add_argument(
-        "--trust-code",
-        action="store_true",
-        help="import the networks that the models name, where they are not timm's",
-    )
+    add_network(parser)
     return parser

@@ -15,7 +15,7 @@ from numba.core import event, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from cfa_lab.kept import kept_on_disk
+from cfa_lab.kernel_cache import kept_on_disk
 from cfa_lab.progress import Phase, begin_phase, end_phase
 
 SOURCES = sorted(Path(__file__).parent.glob("*.py"))

@@ -7,6 +7,7 @@ machine code a damaged file holds; so each file carries a checksum.
 
 import hashlib
 import pickle
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +16,6 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-from cfa_lab.progress import print_line
-
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _told: set[str] = set()
 
@@ -24,7 +23,8 @@ _told: set[str] = set()
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function for these types of arguments, to numbers of the order it is written in.
 
-    It holds no lock while it runs. Of what it calls numba sees no change: it should call nothing.
+    It holds no lock while it runs. It should call nothing from another file, whose changes numba
+    does not see.
     """
     return kept_on_disk(numba.njit(nogil=True)(function), function)
 
@@ -102,4 +102,4 @@ def _tell(error: OSError | None) -> None:
     )
     if text not in _told:
         _told.add(text)
-        print_line(text)
+        print(text, file=sys.stderr)  # which Rich shows above its live line

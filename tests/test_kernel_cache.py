@@ -10,8 +10,8 @@ import numba
 import pytest
 from numba.core import config
 
-from cfa_lab import kept
-from cfa_lab.kept import kept_on_disk
+from cfa_lab import kernel_cache
+from cfa_lab.kernel_cache import kept_on_disk
 
 
 def add_one(x: int) -> int:
@@ -22,7 +22,7 @@ def add_one(x: int) -> int:
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """A function from nothing to what a new process would call."""
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(kept, "_told", set())
+    monkeypatch.setattr(kernel_cache, "_told", set())
     return lambda: kept_on_disk(numba.njit(add_one), add_one)
 
 
@@ -81,7 +81,7 @@ def test_no_place_at_all_is_said_once_and_the_function_works(
     def nowhere(*_: object) -> None:
         raise RuntimeError("cannot cache function 'add_one': no locator available for file")
 
-    monkeypatch.setattr(kept.FunctionCache, "__init__", nowhere)
+    monkeypatch.setattr(kernel_cache.FunctionCache, "__init__", nowhere)
     assert fresh()(1) == 2 and fresh()(3) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert "NUMBA_CACHE_DIR" in line and "locator" not in line

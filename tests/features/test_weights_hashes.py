@@ -9,8 +9,8 @@ import pytest
 
 from cfa_lab.cli import cache
 from cfa_lab.config import Config
-from cfa_lab.features import known
-from cfa_lab.features.known import WantedNetwork, recall, remember
+from cfa_lab.features import weights_hashes
+from cfa_lab.features.weights_hashes import WantedNetwork, recall, remember
 from cfa_lab.run.prepare import make_backbone
 from cfa_lab.run.weights import known_hash
 
@@ -79,10 +79,10 @@ def test_what_another_version_or_a_damaged_file_says_is_not_believed(
     remember(tmp_path, WANTED, "a1", hub=None)
     assert recall(tmp_path, WANTED) == "a1"
     if makers == "damaged":
-        (file,) = (tmp_path / known.SHELF).iterdir()
+        (file,) = (tmp_path / weights_hashes.SHELF).iterdir()
         file.write_text('{"hash": "a1", "source"')
     else:
-        monkeypatch.setattr(known, "version", lambda name: "0.0")
+        monkeypatch.setattr(weights_hashes, "version", lambda name: "0.0")
     assert recall(tmp_path, WANTED) is None
 
 
@@ -90,4 +90,4 @@ def test_code_of_another_package_is_never_known(tmp_path: Path):
     wanted = replace(WANTED, model="my_nets:mobilenet")
     remember(tmp_path, wanted, "a1", hub=None)
     assert recall(tmp_path, wanted) is None
-    assert not (tmp_path / known.SHELF).exists()
+    assert not (tmp_path / weights_hashes.SHELF).exists()
