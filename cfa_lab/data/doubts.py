@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cfa_lab.data import saturation
+from cfa_lab.data.layouts.words import means_normal
 from cfa_lab.data.samples import SampleTable
 
 MOST_SHOWN = 3
@@ -42,6 +43,13 @@ def doubts_by_name(table: SampleTable) -> list[str]:
             f"sPRO is undefined without {table.category}/{saturation.FILE}, which says how much of "
             "a defect is enough; copy it from the data set's archive"
         )
+    for kind in sorted({sample.defect for sample in defects}):
+        if means_normal(kind.rpartition("/")[2]):
+            lines.append(
+                f"the images of {kind!r} count as defects, though a folder of that name holds "
+                "normal ones elsewhere: put all normal ones into one folder, or name the folders "
+                "with dataset=folder dataset.normal"
+            )
     for label, kind in enumerate(("normal", "defect")):
         if not any(sample.label == label for sample in table.test):
             lines.append(

@@ -116,6 +116,37 @@ class SampleTable:
             samples=tuple(s for s in self.samples if s.split != "train" or s.path in kept),
         )
 
+    def with_twins_grouped(self, content: Mapping[str, str]) -> "SampleTable":
+        """The same table with training images of one `content`, a hash by path, in one group.
+
+        Their groups become one, named by the first. What is found is added to `twins`.
+        """
+        name_of: dict[str, str] = {}  # group or content -> the group it is part of
+        twins: list[tuple[str, str]] = []
+        first: dict[str, str] = {}
+        for sample in self.train:
+            name = name_of.setdefault(_own_group(sample), _own_group(sample))
+            if (same := content.get(sample.path)) is None:
+                continue
+            if same in first:
+                twins.append((first[same], sample.path))
+            first.setdefault(same, sample.path)
+            other = name_of.setdefault(f"content {same}", name)
+            if other != name:  # the two groups become one
+                name_of |= {k: other for k, v in name_of.items() if v == name}
+        if not twins:
+            return self
+        return replace(
+            self,
+            samples=tuple(
+                replace(s, group=name)
+                if s.split == "train" and (name := name_of[_own_group(s)]) != s.path
+                else s
+                for s in self.samples
+            ),
+            twins=(*self.twins, *twins),
+        )
+
     def hold_out(
         self, fraction: float, seed: int, content: Mapping[str, str] | None = None
     ) -> "SampleTable":
@@ -128,24 +159,10 @@ class SampleTable:
         """
         if fraction == 0:
             return self
-        content = content or {}
+        table = self.with_twins_grouped(content or {})
         groups: dict[str, list[Sample]] = {}
-        place_of: dict[str, str] = {}  # group or content -> the group it is part of
-        twins: list[tuple[str, str]] = []
-        first: dict[str, str] = {}
-        for sample in self.train:
-            name = place_of.get(own := sample.group or sample.path, own)
-            if (same := content.get(sample.path)) is not None:
-                if same in first:
-                    twins.append((first[same], sample.path))
-                first.setdefault(same, sample.path)
-                other = place_of.setdefault(f"content {same}", name)
-                if other != name:  # the two groups become one
-                    groups[other] += groups.pop(name, [])
-                    place_of |= {k: other for k, v in place_of.items() if v == name}
-                    name = other
-            place_of[own] = name
-            groups.setdefault(name, []).append(sample)
+        for sample in table.train:
+            groups.setdefault(_own_group(sample), []).append(sample)
         order = sorted(groups)
         random.Random(seed).shuffle(order)
         held: set[str] = set()
@@ -161,12 +178,15 @@ class SampleTable:
                 "both need at least 1"
             )
         return replace(
-            self,
+            table,
             samples=tuple(
-                replace(s, split="validation") if s.path in held else s for s in self.samples
+                replace(s, split="validation") if s.path in held else s for s in table.samples
             ),
-            twins=(*self.twins, *twins),
         )
+
+
+def _own_group(sample: Sample) -> str:
+    return sample.group or sample.path
 
 
 def _check(ordered: Iterable[Sample], root: Path) -> None:

@@ -1,11 +1,14 @@
 """Thresholds from all training images: each is scored by a model that was fitted without it."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from cfa_lab.config import Config
-from cfa_lab.data.samples import Sample
+from cfa_lab.data.doubts import named
+from cfa_lab.data.samples import Sample, SampleTable
+from cfa_lab.data.twins import contents
 from cfa_lab.errors import UserError
 from cfa_lab.evaluation.maps import score_images
 from cfa_lab.evaluation.thresholds import Thresholds, fit_thresholds
@@ -14,6 +17,8 @@ from cfa_lab.progress import phase
 from cfa_lab.run.prepare import Preparation
 from cfa_lab.training.fit import detector_of, new_fit, train
 from cfa_lab.training.state import Observer
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 20_000_000
 """Map values kept for the pixel threshold (80 MB); more are thinned evenly, image by image."""
@@ -25,7 +30,8 @@ def cross_fitted_thresholds(config: Config, prepared: Preparation) -> Thresholds
     The model that is used was fitted to more images than those that score here, so its own scores
     of new normal images are, if anything, lower: the threshold errs to the side of fewer alarms.
     """
-    values, table = config.evaluation, prepared.table
+    values = config.evaluation
+    table = _with_twins_together(prepared.table, workers=config.features.workers)
     parts = folds_of(table.train, values.folds, seed=config.dataset.subset_seed)
     most = max(1, MAX_PIXELS // len(table.train))
     paths = [table.absolute(sample.path) for sample in table.train]
@@ -57,6 +63,24 @@ def cross_fitted_thresholds(config: Config, prepared: Preparation) -> Thresholds
     return fit_thresholds(
         scores, pixels, rule=values.threshold, quantile=values.quantile, num_sd=values.num_sd
     )
+
+
+def _with_twins_together(table: SampleTable, *, workers: int) -> SampleTable:
+    """The same table with copies of an image in one group: one must not train what judges another.
+
+    Says so where there are any.
+    """
+    paths = [sample.path for sample in table.train]
+    found = contents([table.absolute(path) for path in paths], workers=workers)
+    grouped = table.with_twins_grouped(dict(zip(paths, found, strict=True)))
+    if twins := grouped.twins[len(table.twins) :]:
+        pairs = [f"{first} = {second}" for first, second in twins]
+        log.warning(
+            "%d training images are stored again, and twins were put into one part: %s; delete one "
+            "of each",
+            *(len(twins), named(pairs)),
+        )
+    return grouped
 
 
 def folds_of(samples: tuple[Sample, ...], folds: int, *, seed: int) -> list[list[Sample]]:

@@ -148,7 +148,85 @@ OWN_NAME = Case(
     rest=["train/ok/0.png"],
     left_out=[("part/train/ok", ".png", 1)],
 )
+
+
+def lying(name: str, masks: list[str], *kinds: str, **more) -> Case:
+    """Two defect images of each kind with masks where `masks` says: `{}` is the kind."""
+    found = {
+        f"test/{kind}/{i}.png": (kind, [mask.format(kind, i) for mask in masks])
+        for kind in kinds or ("bad", "dent")
+        for i in (0, 1)
+    }
+    return Case(f"masks {name}", ["train/good/0.png"], ["test/good/0.png"], found, **more)
+
+
+AMONG = [
+    lying("beside their images", ["test/{}/{}_mask.png"]),
+    lying("beside, marked otherwise", ["test/{}/mask-{}.bmp"]),
+    lying("in a folder beside each kind's", ["test/{}_mask/{}.png"]),
+    lying("in a folder inside each kind's", ["test/{}/masks/{}.png"]),
+    lying("among the kinds", ["test/ground_truth/{}/{}_mask.png"]),
+    lying("by split", ["masks/test/{}/{}.png"]),
+    lying("of all kinds in one", ["segmentation/{1}.png"], "bad"),
+    lying("of a folder around the kinds", ["gt/NG/{1}.png"], "NG/crack"),
+    lying("in Ground Truth", ["Ground Truth/{}/{}.png"]),
+    lying("in gt-images", ["gt-images/{}/{}.png"]),
+    lying("called 0-mask", ["ground_truth/{}/{}-mask.png"]),
+    lying("called mask_0", ["ground_truth/{}/mask_{}.png"]),
+    lying("called 0_seg", ["ground_truth/{}/{}_seg.png"]),
+    lying("called 0.png.png", ["ground_truth/{}/{}.png.png"]),
+    lying("called 0.jpg_gt", ["ground_truth/{}/{}.jpg_gt.png"]),
+    lying(
+        "beside normal images, too",
+        ["test/{}/{}_mask.png"],
+        normal_masks=["test/good/0_mask.png"],
+        rest=["train/good/0_mask.png"],
+        left_out=[("part/train/good", ".png", 1)],
+    ),
+    Case(
+        "images and masks in folders of a kind",
+        ["train/good/images/0.png"],
+        [],
+        {"test/bad/images/0.png": ("bad", ["test/bad/masks/0.png"])},
+        rest=["train/good/masks/0.png"],
+        left_out=[("part/train/good/masks", ".png", 1)],
+    ),
+    Case(
+        "a kind called label",
+        ["train/good/0.png"],
+        [],
+        {"test/label/0.png": ("label", ["ground_truth/label/0.png"])},
+    ),
+]
+NAMES = [
+    words("0_good", "1_bad"),
+    words("good_images", "not_good"),
+    words("Defect-Free", "Defective"),
+    Case("test/0_good", ["train/good/0.png"], ["test/0_good/0.png"], {"test/1/0.png": ("1", [])}),
+    Case(
+        "training, testing",
+        ["Training/OK/0.png"],
+        ["testing/OK/0.png"],
+        {"testing/NG/0.png": ("NG", [])},
+    ),
+    Case(
+        "images in train itself",
+        ["train/0.png", "train/1.png"],
+        ["test/OK/0.png"],
+        {"test/NG/0.png": ("NG", [])},
+        rest=["train/0_mask.png", "train/NG/7.png"],
+        left_out=[("part/train", ".png", 1), ("part/train/NG", ".png", 1)],
+    ),
+    Case(
+        "kinds below not_good",
+        ["train/good/0.png"],
+        [],
+        {"test/not_good/crack/0.png": ("not_good/crack", [])},
+    ),
+]
 TREES = [
+    *AMONG,
+    *NAMES,
     *[words(*pair) for pair in PAIRS],
     *[masks_in(name) for name in MASKS],
     *[masks_in("ground_truth", form) for form in FORMS],
@@ -169,6 +247,40 @@ FOLDERS = [
         *[("good", "bad", "masks"), ("OK", "NG", "mask"), ("Normal", "abnormal", "GT")],
         *[("pass", "fail", "ground_truth"), ("PASS", "dent", "labels")],
     )
+]
+FOLDERS += [
+    Case(
+        f"folder with {name}",
+        ["ok/0.png"],
+        ["good_test/0.png"],
+        {f"{kind}/0.png": (kind, [mask.format(kind)]) for kind in ("ng", "dent")},
+        layout="folder",
+        options=Options(normal=("ok",), normal_test=("good_test",)),
+    )
+    for name, mask in {
+        "masks beside": "{}/0_mask.png",
+        "folders of masks beside": "{}_mask/0.png",
+        "folders of masks inside": "{}/masks/0.png",
+        "annotations": "annotations/{}/0.png",
+        "mask_images": "mask_images/{}/0.png",
+    }.items()
+]
+FOLDERS += [
+    Case(
+        "split below the kinds",
+        ["good/train/0.png"],
+        ["good/test/0.png"],
+        {"bad/test/0.png": ("bad", []), "bad/train/0.png": ("bad", [])},
+        layout="folder",
+    ),
+    Case(
+        "0_good, 1_bad",
+        ["0_good/0.png"],
+        ["good_test/0.png"],
+        {"1_bad/0.png": ("1_bad", [])},
+        layout="folder",
+        options=NAMED,
+    ),
 ]
 BELOW = {
     "NG/colour/00.png": ("NG/colour", ["mask/colour/00.png"]),
@@ -242,6 +354,21 @@ def test_images_and_masks_of_every_suffix_count(suffix: str, tmp_path: Path):
         {f"test/dent/0.{suffix}": ("dent", [f"ground_truth/dent/0_mask.{suffix}"])},
     )
     check(case, read(case, tmp_path))
+
+
+def test_masks_for_all_categories_in_one_folder_are_found(tmp_path: Path):
+    kinds = [f"{place}/bad/{i}.png" for place in ("a", "b", "masks/a", "masks/b") for i in (0, 1)]
+    make(tmp_path, [*kinds, *[f"{part}/good/{i}.png" for part in "ab" for i in range(4)]])
+    for part in "ab":
+        table = read_samples("auto", tmp_path, part)
+        found = {s.path: s.masks for s in table.test if s.label}
+        assert found == {f"{part}/bad/{i}.png": (f"masks/{part}/bad/{i}.png",) for i in (0, 1)}
+
+
+def test_a_second_folder_of_normal_images_is_no_kind_of_defect_without_a_word(tmp_path: Path):
+    make(tmp_path, ["part/train/good/0.png", "part/test/good/0.png", "part/test/ok/0.png"])
+    (line,) = doubts_by_name(read_samples("mvtec", tmp_path, "part"))
+    assert line.startswith("the images of 'ok' count as defects")
 
 
 def test_splits_without_a_folder_of_normal_images_are_no_categories(tmp_path: Path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cfa_lab.data.samples import Sample
 from cfa_lab.errors import UserError
@@ -36,6 +37,27 @@ def test_parts_hold_every_image_once_and_groups_whole():
     assert len(folds_of(images, 99, seed=0)) == 5, "one group at a time"
     with pytest.raises(UserError, match="two training images"):
         folds_of(samples("a", "a"), 2, seed=0)
+
+
+def test_copies_of_an_image_lie_in_one_part(tiny_config, caplog):
+    """One copy must not train what judges the other: its score would be next to nothing."""
+    config = tiny_config(*SOLVED, "evaluation.folds=99", "evaluation.quantile=0.5")
+    table = read_table(config)
+    first = table.absolute(table.train[0].path)
+    Image.open(first).save(first.with_name("copy.bmp"))
+    prepared = prepare(config)
+    table, extractor = prepared.table, prepared.extractor
+    copies = {table.train[0].path, str(Path(table.train[0].path).with_name("copy.bmp"))}
+    scores = []
+    for sample in table.train:
+        own = copies if sample.path in copies else {sample.path}
+        rest = [table.absolute(s.path) for s in table.train if s.path not in own]
+        detector, _ = fit_pyramid(extractor.collect(rest), pooled=True, preset=config, seed=0)
+        scores += [scored.score for scored, _ in score_images(detector, extractor, table, [sample])]
+    found = cross_fitted_thresholds(config, prepared)
+    assert found.image == pytest.approx(np.quantile(scores, 0.5), rel=1e-12)
+    assert sorted(found.normal_scores) == pytest.approx(sorted(scores), rel=1e-12)
+    assert "1 training images are stored again" in caplog.text
 
 
 def test_thresholds_are_those_of_models_fitted_without_the_image(tiny_config):

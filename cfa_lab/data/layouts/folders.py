@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cfa_lab.errors import UserError
@@ -20,6 +20,13 @@ SYSTEM = {
 part of any data set."""
 
 log = logging.getLogger(__name__)
+
+Skip = Callable[[str], bool]
+"""Of a sub-folder's name, whether the folder is not entered."""
+
+
+def _none(name: str) -> bool:
+    return False
 
 
 def image_names(folder: Path) -> list[str]:
@@ -56,23 +63,20 @@ def readable_folder_names(folder: Path) -> list[str]:
     return names
 
 
-def images_below(folder: Path, without: Collection[str] = ()) -> list[str]:
-    """Paths of the images in a folder and its sub-folders, relative to it, with `/`, sorted.
-
-    Sub-folders of the names in `without`, in lower case, are not entered.
-    """
-    found = [p for p in files_below(folder, without) if p.lower().endswith(IMAGE_SUFFIXES)]
+def images_below(folder: Path, skip: Skip = _none) -> list[str]:
+    """Paths of the images in a folder and its sub-folders, relative to it, with `/`, sorted."""
+    found = [p for p in files_below(folder, skip) if p.lower().endswith(IMAGE_SUFFIXES)]
     return sorted(found)
 
 
-def has_images(folder: Path, without: Collection[str] = ()) -> bool:
+def has_images(folder: Path, skip: Skip = _none) -> bool:
     """Whether `images_below` finds any; ends at the first."""
-    return any(path.lower().endswith(IMAGE_SUFFIXES) for path in files_below(folder, without))
+    return any(path.lower().endswith(IMAGE_SUFFIXES) for path in files_below(folder, skip))
 
 
-def files_below(folder: Path, without: Collection[str] = ()) -> Iterator[str]:
+def files_below(folder: Path, skip: Skip = _none) -> Iterator[str]:
     """Paths of the visible files in a folder and its sub-folders, as `images_below` gives them."""
-    return _files_below(folder, "", without, frozenset())
+    return _files_below(folder, "", skip, frozenset())
 
 
 def child(folder: Path, name: str) -> str | None:
@@ -95,16 +99,14 @@ def stem(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _files_below(
-    folder: Path, prefix: str, without: Collection[str], above: frozenset[str]
-) -> Iterator[str]:
+def _files_below(folder: Path, prefix: str, skip: Skip, above: frozenset[str]) -> Iterator[str]:
     """`above` are the folders that this one lies in: a link to one of them leads round for ever."""
     above |= {os.path.realpath(folder)}
     for entry in _visible_entries(folder):
         if not entry.is_dir():
             yield f"{prefix}{entry.name}"
-        elif entry.name.lower() not in without and os.path.realpath(entry.path) not in above:
-            yield from _files_below(folder / entry.name, f"{prefix}{entry.name}/", without, above)
+        elif not skip(entry.name) and os.path.realpath(entry.path) not in above:
+            yield from _files_below(folder / entry.name, f"{prefix}{entry.name}/", skip, above)
 
 
 def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -35,7 +35,7 @@ def _listing(root: Path, category: str, options: Options) -> Listing:
     path = root / options.index
     rows = [r for r in _rows(root, options) if (r.get("category") or root.name) == category]
     has_split = "split" in rows[0]
-    samples = [_sample(row, path, has_split=has_split) for row in rows]
+    samples = [_sample(row, root, path, has_split=has_split) for row in rows]
     rule = f"the column split of {options.index}"
     if not has_split:
         tested = {s.group for s in samples if s.label and s.group}
@@ -56,7 +56,7 @@ def _listing(root: Path, category: str, options: Options) -> Listing:
     return Listing(samples=samples, split_rule=rule, drawn=not has_split)
 
 
-def _sample(row: dict[str, str], path: Path, *, has_split: bool) -> Sample:
+def _sample(row: dict[str, str], root: Path, path: Path, *, has_split: bool) -> Sample:
     label = LABELS.get(row["label"].lower())
     if label is None:
         raise UserError(
@@ -78,13 +78,19 @@ def _sample(row: dict[str, str], path: Path, *, has_split: bool) -> Sample:
         raise UserError(f"index {path} has a line without a path; name the image or delete it")
     masks = tuple(m.strip() for m in row.get("mask", "").split(";") if m.strip())
     return Sample(
-        path=row["path"].replace("\\", "/"),
+        path=_below(root, row["path"]),
         split=split,
         label=label,
         defect=(row.get("defect") or "defect") if label else GOOD,
-        masks=tuple(mask.replace("\\", "/") for mask in masks) if label else (),
+        masks=tuple(_below(root, mask) for mask in masks) if label else (),
         group=row.get("group") or None,
     )
+
+
+def _below(root: Path, path: str) -> str:
+    """A path as the table wants it: relative to the root, also where the index has all of it."""
+    path = path.replace("\\", "/")
+    return path.removeprefix(f"{root.as_posix()}/") if path.startswith("/") else path
 
 
 CSV = Layout(

@@ -21,7 +21,8 @@ def count_left_out(
     and nothing in the folders `alone`. `prefix` is what stands before paths in `used`.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    for path in files_below(folder, {name.lower() for name in alone}):
+    left_alone = {name.lower() for name in alone}
+    for path in files_below(folder, lambda name: name.lower() in left_alone):
         if f"{prefix}{path}" in used:
             continue
         suffix = PurePosixPath(path).suffix.lower()

@@ -8,16 +8,22 @@ from typing import Any
 
 from cfa_lab.errors import UserError
 
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""What a spreadsheet's "Unicode text" begins with."""
+
 
 def read_rows(path: Path, required: Collection[str]) -> list[dict[str, str]]:
     """The rows of a comma-separated file with a header, values without outer blanks.
 
+    Semicolons and tabs may part the columns as well, and letter case of their names is no matter.
+
     Raises `UserError` for a file that is missing or no text, a missing or doubled column, and a row
     of another length than the header.
     """
-    reader = csv.reader(_read_text(path).splitlines())
+    lines = _read_text(path).splitlines()
+    reader = csv.reader(lines, delimiter=_delimiter(lines[0] if lines else "", required))
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip().lower() for name in next(reader, [])]
         missing = [name for name in required if name not in header]
         if missing:
             raise UserError(
@@ -28,7 +34,7 @@ def read_rows(path: Path, required: Collection[str]) -> list[dict[str, str]]:
             raise UserError(f"index {path} names a column twice: {','.join(header)[:200]}")
         rows = []
         for values in reader:
-            if not values:
+            if not any(map(str.strip, values)):
                 continue
             if len(values) != len(header):
                 raise UserError(
@@ -41,6 +47,14 @@ def read_rows(path: Path, required: Collection[str]) -> list[dict[str, str]]:
     return rows
 
 
+def _delimiter(header: str, required: Collection[str]) -> str:
+    """What parts the columns: a comma, or what spreadsheets write in its place."""
+    for mark in ",;\t":
+        if {*required} <= {name.strip(' "').lower() for name in header.split(mark)}:
+            return mark
+    return ","
+
+
 def read_json(path: Path) -> Any:
     """The value that a JSON file holds; raises `UserError` where it is missing or damaged."""
     try:
@@ -51,7 +65,8 @@ def read_json(path: Path) -> Any:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        return content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read index {path}: {error.strerror}; put it there") from error
     except UnicodeDecodeError as error:

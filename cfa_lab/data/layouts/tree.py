@@ -9,23 +9,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cfa_lab.data.layouts.among import masks_among, owner_of, pictures_below
 from cfa_lab.data.layouts.folders import (
     child,
     folder_names,
     image_names,
-    images_below,
     readable_folder_names,
 )
 from cfa_lab.data.layouts.layout import Listing, Options
 from cfa_lab.data.layouts.left_out import count_left_out
-from cfa_lab.data.layouts.masks import Masks, find_mask_folder, where_looked
-from cfa_lab.data.layouts.words import DEFECT, MASKS, NORMAL
+from cfa_lab.data.layouts.masks import MaskFiles, Masks, mask_files
+from cfa_lab.data.layouts.words import (
+    OF_TESTS,
+    OF_TRAINING,
+    is_split,
+    means_defect,
+    means_masks,
+    normal_among,
+    not_defect,
+    not_normal,
+    says_nothing,
+)
 from cfa_lab.data.samples import GOOD, Sample
 from cfa_lab.errors import UserError
 
-NOT_NORMAL = {*DEFECT, *MASKS}
-NOT_DEFECT = {*NORMAL, *MASKS}
-"""Sub-folders that are no part of the images around them."""
+OTHERS = {"train": OF_TRAINING, "test": OF_TESTS}
+"""Other names of a split's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +61,7 @@ class Tree:
         return [
             name
             for name in readable_folder_names(root)
-            if child(root / name, self.train) or child(root / name, self.test)
+            if _split(root / name, self.train) or _split(root / name, self.test)
         ]
 
     def matches(self, root: Path, options: Options | None = None) -> bool:
@@ -61,11 +70,15 @@ class Tree:
 
     def matches_category(self, folder: Path) -> bool:
         """Whether a category's folder looks like this tree's."""
-        train, test = child(folder, self.train), child(folder, self.test)
+        train, test = _split(folder, self.train), _split(folder, self.test)
         if train is None or test is None:
             return False
-        normal = self._normal_names(folder / train)
-        return bool(normal) if self.any_name else self.normal in normal
+        normal = normal_among(folder_names(folder / train), self.normal)
+        if normal or not self.any_name:
+            return self.any_name or self.normal in normal
+        kinds = folder_names(folder / test)
+        found = normal_among(kinds) or any(means_defect(name) for name in kinds)
+        return bool(found and image_names(folder / train))
 
     def listing(self, root: Path, category: str, options: Options) -> Listing:
         """The images of one category, with the masks that belong to them.
@@ -74,7 +87,7 @@ class Tree:
         not clear which mask belongs to which image.
         """
         folder = root / category
-        places = [child(folder, name) or name for name in (self.train, self.test)]
+        places = [_split(folder, name) or name for name in (self.train, self.test)]
         train, test = (_Place(folder, place) for place in places)
         samples = self._normal(train, "train")
         if not samples:
@@ -86,69 +99,74 @@ class Tree:
             held = _Place(folder, child(folder, self.validation) or self.validation)
             samples += self._normal(held, "validation")
             places.append(held.name)
-        truth = find_mask_folder(folder, self.truth)
-        masks = Masks(folder / truth, several=self.several_masks) if truth else None
-        samples += (tested := self._tested(test, truth, masks))
+        found = mask_files(root, f"{category}/", usual=self.truth, among=test.name)
+        masks = Masks(root, found, several=self.several_masks)
+        samples += (tested := self._tested(test, found, masks))
         if not tested:
             raise UserError(
                 f"category {category!r} has no test images; put normal ones into "
                 f"{test.path / self.normal} and each kind of defect into a folder "
                 f"beside it{_there(test.path)}"
             )
-        unused = [f"{category}/{truth}/{path}" for path in masks.unused] if masks else []
-        of_normal = [f"{category}/{truth}/{path}" for path in masks.of_normal] if masks else []
-        used = {path for s in samples for path in (s.path, *s.masks)} | {*unused, *of_normal}
-        if truth:
-            places.append(truth)
+        used = {path for s in samples for path in (s.path, *s.masks)}
+        used |= {*masks.unused, *masks.of_normal}
+        if found.folder is not None:
+            places.append(found.folder)
         return Listing(
             samples=samples,
-            unused_masks=tuple(unused),
-            normal_masks=tuple(of_normal),
-            masks_in=f"{category}/{truth}" if truth else where_looked(category, self.truth),
+            unused_masks=masks.unused,
+            normal_masks=masks.of_normal,
+            masks_in=found.told,
             left_out=count_left_out(folder, f"{category}/", used, places, self.alone),
         )
 
-    def _normal_names(self, place: Path) -> list[str]:
-        """Folders of normal images: the tree's own, or else whatever is called so elsewhere."""
-        names = folder_names(place)
-        if self.normal in names:
-            return [self.normal]
-        return [name for name in names if name.lower() in NORMAL]
-
     def _normal(self, place: "_Place", split: str) -> list[Sample]:
+        """Images of the folders that are called so; else those that lie in a training folder."""
+        names = [
+            f"{normal}/{name}"
+            for normal in normal_among(folder_names(place.path), self.normal)
+            for name in pictures_below(place.path / normal, not_normal)
+        ]
+        if not names and split == "train":
+            images = image_names(place.path)
+            names = [name for name in images if name not in masks_among(images)]
         return [
             Sample(
-                path=f"{place.prefix}/{normal}/{name}",
+                path=f"{place.prefix}/{name}",
                 split=split,
                 label=0,
                 defect=GOOD,
                 group=self._group(name),
             )
-            for normal in self._normal_names(place.path)
-            for name in images_below(place.path / normal, NOT_NORMAL)
+            for name in names
         ]
 
-    def _tested(self, place: "_Place", truth: str | None, masks: Masks | None) -> list[Sample]:
+    def _tested(self, place: "_Place", found: MaskFiles, masks: Masks) -> list[Sample]:
         samples = self._normal(place, "test")
-        normal = self._normal_names(place.path)
-        inside = (truth or "").removeprefix(f"{place.name}/")  # AD 2 keeps masks among the tests
-        others = [name for name in folder_names(place.path) if name not in (*normal, inside)]
+        names = folder_names(place.path)
+        normal = normal_among(names, self.normal)
+        inside = (found.folder or "").removeprefix(f"{place.name}/")  # as in AD 2
+        others = [
+            name
+            for name in names
+            if name not in (*normal, inside)
+            and not means_masks(name, surely=True)
+            and owner_of(name, names) is None
+        ]
         for kind in (kind for name in others for kind in kinds_below(place.path, name)):
-            for name in images_below(place.path / kind, NOT_DEFECT):
-                found = masks.claim(kind, name, place.path / kind) if masks else ()
-                samples.append(
-                    Sample(
-                        path=f"{place.prefix}/{kind}/{name}",
-                        split="test",
-                        label=1,
-                        defect=kind,
-                        masks=tuple(f"{place.folder.name}/{truth}/{mask}" for mask in found),
-                        group=self._group(name),
-                    )
+            samples += [
+                Sample(
+                    path=f"{place.prefix}/{kind}/{name}",
+                    split="test",
+                    label=1,
+                    defect=kind,
+                    masks=masks.claim(kind, name, place.path / kind),
+                    group=self._group(name),
                 )
-        if masks:
-            for kind in normal:
-                masks.claim_for_normal(kind, images_below(place.path / kind, NOT_NORMAL))
+                for name in pictures_below(place.path / kind, not_defect)
+            ]
+        for kind in normal:
+            masks.claim_for_normal(kind, pictures_below(place.path / kind, not_normal))
         return samples
 
     def _group(self, name: str) -> str | None:
@@ -178,11 +196,20 @@ def kinds_below(folder: Path, name: str) -> list[str]:
     A folder of a name that only says defect and without images of its own, such as `NG`, holds
     kinds, if what lies in it is named by words; dates and numbers are no kinds.
     """
-    inside = [n for n in folder_names(folder / name) if n.lower() not in NOT_DEFECT]
+    names = [n for n in folder_names(folder / name) if not not_defect(n)]
+    inside = [
+        n for n in names if owner_of(n, names) is None and not (is_split(n) or says_nothing(n))
+    ]
     words = [n for n in inside if any(letter.isalpha() for letter in n)]
-    if name.lower() not in DEFECT or words != inside or image_names(folder / name) or not inside:
+    if not means_defect(name) or words != inside or image_names(folder / name) or not inside:
         return [name]
     return [f"{name}/{kind}" for kind in inside]
+
+
+def _split(folder: Path, name: str) -> str | None:
+    """A split's folder below a category's, by its name or another that means it."""
+    places = (child(folder, other) for other in (name, *OTHERS.get(name, ())))
+    return next((place for place in places if place is not None), None)
 
 
 def _there(place: Path) -> str:
