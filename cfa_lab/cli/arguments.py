@@ -2,11 +2,12 @@
 
 import os
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from cfa_lab.config import conf_dir
+from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_kept
@@ -45,6 +46,13 @@ def as_cancelling(arguments: list[str]) -> list[str]:
 def refuse_emptied_groups(arguments: list[str]) -> None:
     """Hydra answers `loss=null` with an error of its own making; name what is allowed instead."""
     given = _given(arguments)
+    known = {field.name for field in fields(Config)}
+    for key in (argument[1:].partition("=")[0] for argument in arguments if argument[:1] == "~"):
+        if key.partition(".")[0] in known:
+            raise UserError(
+                f"~{key} takes {key} away, which every run needs; set it instead: "
+                f"python -m cfa_lab explain {key}"
+            )
     for group in (folder.name for folder in conf_dir().iterdir() if folder.is_dir()):
         if given.get(group) in ("null", "", "~") and group != "experiment":
             options = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cfa_lab.cli.nearby import unknown_key
 from cfa_lab.cli.schema import dotted_keys
+from cfa_lab.config.meanings import meanings
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_complete
@@ -25,6 +26,9 @@ from cfa_lab.records.record import record_of
 NOISE = ("full_key", "object_type", "reference_type", "See http")
 """Beginnings of lines in Hydra's and OmegaConf's messages that tell a user nothing."""
 
+
+NUMBERS = ("number", "whole number", "true or false")
+"""Kinds of keys whose values hold no comma."""
 
 PLACES = {
     "bench": "choose another --json",
@@ -112,10 +116,36 @@ def describe(error: BaseException) -> str:
     keys = [line.partition(":")[2].strip() for line in lines if line.startswith("full_key")]
     lines = [line for line in lines if not line.startswith(NOISE)]
     message = "; ".join(lines).replace(":; ", ": ").replace(".; To append", "; to append")
+    if (told := wrong_kind(message, keys)) is not None:
+        return told
     if (match := re.search(r"Key '([^']+)' not in", message)) is not None:
         key = keys[0] if keys else match[1]
         return unknown_key(key, [*launcher_keys(), *dotted_keys()])
     return f"{keys[0]}: {message}" if keys and keys[0] not in message else message
+
+
+def wrong_kind(message: str, keys: Sequence[str]) -> str | None:
+    """About a value of another kind than its key's, from OmegaConf's words; None for other errors.
+
+    `keys` are those that OmegaConf named.
+    """
+    found = re.search(r"Value '(.*)' (?:of type '\w+' could not be|is not a valid bool)", message)
+    null = re.search(r"field '([\w.]+)' is not Optional", message)
+    key = null[1] if null else keys[0] if keys else ""
+    meaning = meanings().get(key)
+    if meaning is None:
+        return None
+    kind = meaning.kind if meaning.kind.startswith("true") else f"a {meaning.kind}"
+    allowed = f"; allowed: {meaning.allowed}" if meaning.allowed else ""
+    explain = f"python -m cfa_lab explain {key} tells more"
+    if null:
+        return f"{key} may not be null; it holds {kind}{allowed}; {explain}"
+    if found:
+        return f"{key} is {found[1]!r}; must be {kind}{allowed}; {explain}"
+    if meaning.kind.startswith("list") and "is not a ListConfig" in message:
+        better = shlex.quote(f"{key}=[...]")
+        return f"{key} is a {meaning.kind}; put its values in brackets, {better}; {explain}"
+    return None
 
 
 def launcher_keys() -> list[str]:
@@ -142,6 +172,12 @@ def several_values(argument: str) -> str:
     """About commas in a value of a single run."""
     key, _, value = argument.partition("=")
     better = shlex.quote(f'{key}="{value}"')
+    meaning = meanings().get(key)
+    if meaning is not None and meaning.kind.startswith("list"):
+        better = shlex.quote(f"{key}=[{value}]")
+        return f"{key} is a {meaning.kind}; put its values in brackets: {better}"
+    if meaning is not None and meaning.kind.partition(",")[0] in NUMBERS:
+        return f"{shlex.quote(argument)} has several values; put -m before it for a run of each"
     return (
         f"{shlex.quote(argument)} has several values; put -m before it for a run of each, or quote "
         f"a value that holds a comma: {better}"

@@ -176,8 +176,9 @@ def link_latest(root: Path, folder: Path) -> None:
 
 def remove_if_empty(folder: Path) -> None:
     """Remove the folder Hydra made for a run that never began, and dated parents left empty."""
-    for path in (folder, *folder.parents):
-        inside = path == folder or {"outputs", "multirun"} & set(path.parts)
-        if not inside or not path.is_dir() or any(path.iterdir()) or path == Path.cwd():
-            return
-        path.rmdir()
+    with suppress(OSError):  # another process may have removed one, or put something in
+        for path in (folder, *folder.parents):
+            inside = path == folder or {"outputs", "multirun"} & set(path.parts)
+            if not inside or not path.is_dir() or any(path.iterdir()) or path == Path.cwd():
+                return
+            path.rmdir()

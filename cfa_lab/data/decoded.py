@@ -13,7 +13,7 @@ from cfa_lab.data.bands import band_of
 from cfa_lab.data.depth import BYTE, FULL, Depth, Span, scaled, to_bytes
 from cfa_lab.data.depth_found import NO_RANGE, depth_alone
 from cfa_lab.data.geometry import Size
-from cfa_lab.data.opening import as_rgb, reading, turned
+from cfa_lab.data.opening import as_rgb, open_image, reading, turned
 from cfa_lab.data.stored import Stored, stored_in, values_of
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def decode(path: Path, depth: Depth | None) -> Decoded:
     Raises `UserError` with the file's name for one that is missing, damaged or no image.
     """
     depth = depth_alone(path) if depth is None else depth
-    with reading("image", path), Image.open(path) as file:
+    with reading("image", path), open_image(path) as file:
         return _decoded(file, depth, path)
 
 
@@ -80,7 +80,7 @@ def decode_band(path: Path, depth: Depth, top: int, height: int) -> tuple[np.nda
     with reading("image", path):
         if (band := band_of(path, top, height)) is None:
             return None
-        with Image.open(band[0]) as file:
+        with open_image(band[0]) as file:
             return np.array(_decoded(file, depth, path).pixels()), band[1]
 
 
@@ -96,7 +96,7 @@ def read_values(path: Path) -> tuple[np.ndarray, Stored | None]:
 
     (H, W, 3) uint8 RGB for one of 8 bits. Raises `UserError` as `decode` does.
     """
-    with reading("image", path), Image.open(path) as file:
+    with reading("image", path), open_image(path) as file:
         stored = stored_in(file)
         if stored is None:
             return np.asarray(as_rgb(turned(file))), None

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cfa_lab.data import bands
 from cfa_lab.data.depth import FULL, USUAL, Depth, Span, span_of_bits, usual_bits
-from cfa_lab.data.opening import reading
+from cfa_lab.data.opening import open_image, reading
 from cfa_lab.data.stored import Stored, stored_in, values_of
 from cfa_lab.errors import UserError
 
@@ -162,7 +162,7 @@ def depth_mark(path: Path, depth: Depth) -> str:
 @lru_cache(maxsize=100_000)
 def _said(path: Path, num_bytes: int, modified: int) -> Stored | None:
     """Size and time are there to tell a file from the one that stood there before."""
-    with reading("image", path), Image.open(path) as file:
+    with reading("image", path), open_image(path) as file:
         return stored_in(file)
 
 
@@ -174,11 +174,11 @@ def _kept(path: Path, num_bytes: int, modified: int) -> FileDepth | None:
         return None
     if stored.white is not None:
         return FileDepth(stored, (0.0, stored.white))
-    with reading("image", path), Image.open(path) as file:
+    with reading("image", path), open_image(path) as file:
         parts: list[FileDepth] = []
         if file.width * file.height > bands.MOST_WHOLE:
             for band in bands.bands_of(path, file.height):
-                with Image.open(band) as rows:
+                with open_image(band) as rows:
                     parts.append(_depth_in(rows, stored))
         parts = parts or [_depth_in(file, stored)]
     lows, highs = zip(*(part.extent for part in parts), strict=True)

@@ -15,7 +15,7 @@ from cfa_lab.data.decoded import Decoded, decode, decode_band
 from cfa_lab.data.depth import Depth
 from cfa_lab.data.geometry import Box, Geometry, Placement, Size
 from cfa_lab.data.masks import load_mask as load_mask  # where it stood, for programs that say so
-from cfa_lab.data.opening import reading, size_of
+from cfa_lab.data.opening import open_image, reading, size_of
 from cfa_lab.data.tiles import Source, Tile, cut
 from cfa_lab.errors import UserError
 
@@ -48,7 +48,7 @@ def decode_image(path: Path, depth: Depth | None = None) -> np.ndarray:
 
 def image_size(path: Path) -> Size:
     """Height and width of an image as turned by its EXIF data, from the beginning of its file."""
-    with reading("image", path), Image.open(path) as image:
+    with reading("image", path), open_image(path) as image:
         return size_of(image)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from cfa_lab.data.geometry import Size
-from cfa_lab.data.opening import as_rgb, full_pages, reading, upright
+from cfa_lab.data.opening import as_rgb, full_pages, open_image, reading, turned
+from cfa_lab.data.stored import stored_in, values_of
 from cfa_lab.errors import UserError
 
 
@@ -43,7 +44,7 @@ def load_mask_values(paths: Sequence[Path], original: Size | None = None) -> np.
 
 
 def _load_masks(
-    paths: Sequence[Path], original: Size | None, read: Callable[[Image.Image], np.ndarray]
+    paths: Sequence[Path], original: Size | None, read: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     channels = []
     for path in paths:
@@ -64,37 +65,51 @@ def _load_masks(
     return np.stack(channels)
 
 
-def mask_pages(path: Path) -> list[Image.Image]:
-    """Every page of a mask file, or frame, upright; raises what decoders raise.
+def mask_pages(path: Path) -> list[np.ndarray]:
+    """The values of every page of a mask file, or frame, upright, (H, W) or (H, W, 3), black 0.
 
-    A defect a page is usual in TIFF.
+    As the file has them where it has more than 8 bits, else RGB, uint8. A defect a page is usual in
+    TIFF. Raises what decoders raise.
     """
-    with Image.open(path) as file:
+    with open_image(path) as file:
         pages = []
         for number in full_pages(file):
             file.seek(number)
-            pages.append(upright(file))
+            pages.append(_page(file))
         return pages
+
+
+def _page(file: Image.Image) -> np.ndarray:
+    stored = stored_in(file)
+    if stored is None:
+        return np.asarray(as_rgb(turned(file)))
+    values = values_of(file, stored)
+    if stored.white_zero and stored.kind != "floating point":
+        return int(stored.white or np.iinfo(values.dtype).max) - values
+    return values
 
 
 def _turned(mask: np.ndarray, original: Size) -> bool:
     return mask.shape == original[::-1]
 
 
-def _values(image: Image.Image) -> np.ndarray:
-    """A mask's values, (H, W), those of the file itself where it has one channel of many bits."""
-    if image.mode == "F":
-        return np.ceil(np.nan_to_num(np.asarray(image)).clip(-1, 2**31)).astype(np.int64)
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int64)
-    return np.asarray(as_rgb(image)).max(axis=2)
+def _values(values: np.ndarray) -> np.ndarray:
+    """A mask's values, (H, W) integers."""
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    if values.dtype.kind == "f":
+        values = np.ceil(np.nan_to_num(values).clip(-1, 2**31))
+    return values.astype(np.int64)
 
 
-def _exceeds(image: Image.Image, above: int) -> np.ndarray:
-    """Pixels of a mask over a value, (H, W) bool, whatever its mode; alpha does not count.
+def _exceeds(values: np.ndarray, above: int) -> np.ndarray:
+    """Pixels of a mask over a value, (H, W) bool.
 
     A value over 0 is one of the file's own; any other is one of 8 bits.
     """
-    if image.mode.startswith(("I", "F")) and not above:
-        return np.greater(np.asarray(image), 0)
-    return np.logical_or.reduce(np.greater(np.asarray(as_rgb(image)), above), axis=2)
+    if above and values.dtype != np.uint8:
+        if values.dtype.kind == "f":
+            raise ValueError("grey values are floating point; save it with 8 or 16 bits")
+        values = values >> 8
+    found = values > above
+    return found if found.ndim == 2 else np.logical_or.reduce(found, axis=2)

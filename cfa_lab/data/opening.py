@@ -1,6 +1,7 @@
 """Opening image files: whatever a decoder raises becomes one line, whatever a file holds, pages."""
 
 import errno
+import io
 import os
 import warnings
 from collections.abc import Generator
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from cfa_lab.data.repacked import repacked
 from cfa_lab.data.unread import what_it_is
 from cfa_lab.errors import UserError
 
@@ -41,6 +43,19 @@ def _limit_pixels(value: str | None) -> None:
 
 def _most_pixels() -> int:
     return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+
+
+def open_image(source: Path | io.BytesIO) -> Image.Image:
+    """Open an image file; a TIFF of a form that Pillow lacks as the one that it is told anew in.
+
+    Raises what Pillow raises.
+    """
+    try:
+        return Image.open(source)
+    except Image.UnidentifiedImageError:
+        if (other := repacked(source, _most_pixels())) is None:
+            raise
+        return Image.open(other)
 
 
 @contextmanager
@@ -110,14 +125,6 @@ def is_white_zero(image: Image.Image) -> bool:
     """Whether an open TIFF calls 0 white; up to 8 bits Pillow turns its values round."""
     tags = getattr(image, "tag_v2", {})
     return tags.get(PHOTOMETRIC) == 0 and image.mode.startswith(("I", "F"))
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """A mask's page, turned, 0 black."""
-    page = turned(image)
-    if is_white_zero(image) and image.mode.startswith("I;16"):
-        return Image.fromarray(np.bitwise_not(np.asarray(page).astype(np.uint16)))
-    return page
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

@@ -19,9 +19,10 @@ from PIL import Image
 from cfa_lab.data.depth import FULL, Span
 from cfa_lab.data.opening import BITS_PER_SAMPLE, ORIENTATION, is_white_zero, turned
 from cfa_lab.data.png import SIGN, open_png
+from cfa_lab.data.repacked import PACKED_BITS
 
-MAX_SAMPLE_VALUE, LOWEST, HIGHEST = 281, 340, 341
-"""TIFF's tags: the largest value, and of floating-point numbers both ends."""
+MAX_SAMPLE_VALUE, SAMPLE_FORMAT, LOWEST, HIGHEST = 281, 339, 340, 341
+"""TIFF's tags: the largest value, the type of number, and of floating-point ones both ends."""
 DEEP_COLOURS = re.compile("(RGB|RGBA|RGBX|LA);16[BLN]")
 """Pillow's words for 16 bits a sample, with their byte order."""
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -64,7 +65,7 @@ def stored_in(file: Image.Image) -> Stored | None:
     if not grey and not DEEP_COLOURS.fullmatch(str(words[0])):
         return None
     tags: Any = getattr(file, "tag_v2", {})
-    bits = max(tags.get(BITS_PER_SAMPLE, (16,)))
+    bits = tags.get(PACKED_BITS) or max(tags.get(BITS_PER_SAMPLE, (16,)))
     if file.format == "JPEG2000":
         bits = _bits_of_jpeg_2000(file)
     said = tags.get(MAX_SAMPLE_VALUE, 0)
@@ -87,6 +88,8 @@ def values_of(file: Image.Image, stored: Stored) -> np.ndarray:
         return _portable(file, 3 if stored.kind == "colour" else 1)
     if file.mode.startswith(("I", "F")):
         values = np.asarray(turned(file))
+        if file.format == "TIFF" and values.dtype == np.int32 and _is_unsigned(file):
+            values = values.view(np.uint32)
         if file.format == "JPEG2000" and stored.white is not None:
             values = values >> 16 - int(stored.white).bit_length()  # Pillow has filled 16 bits
         return values
@@ -105,6 +108,7 @@ def values_of(file: Image.Image, stored: Stored) -> np.ndarray:
     else:
         source = Path(file.filename) if file.filename else file.fp.getvalue()  # pyright: ignore
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as other:
+        other.seek(file.tell())
         upper = np.asarray(turned(other))[..., :3]
     _say_raw_mode(file, lambda word: word[:-1] + OTHER_BYTE[word[-1]])
     lower = np.asarray(turned(file))[..., :3]
@@ -119,11 +123,18 @@ def _colours_of_tiff(file: Any) -> np.ndarray | None:
 
     try:
         file.fp.seek(0)
-        values = tifffile.TiffFile(file.fp).pages.first.asarray()
+        values = tifffile.TiffFile(file.fp).pages[file.tell()].asarray()
     except Exception:  # a compression that it lacks, or damage, of which Pillow tells
         return None
     plain = values.dtype == np.uint16 and values.shape[:-1] == (file.height, file.width)
     return values[..., :3] if plain and values.shape[-1] in (3, 4) else None
+
+
+def _is_unsigned(file: Any) -> bool:
+    """Whether a TIFF of 32 bits has no signs; Pillow gives its highest bit as one."""
+    return file.tag_v2.get(BITS_PER_SAMPLE) == (32,) and file.tag_v2.get(SAMPLE_FORMAT, (1,)) == (
+        1,
+    )
 
 
 def _codec(file: Image.Image) -> str:

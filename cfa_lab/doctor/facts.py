@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cfa_lab.data.decoded import read_values
 from cfa_lab.data.depth_found import FileDepth, file_depth
 from cfa_lab.data.geometry import Size
 from cfa_lab.data.masks import load_mask_channels, mask_pages
-from cfa_lab.data.opening import as_rgb, full_pages, reading
+from cfa_lab.data.opening import full_pages, open_image, reading
 from cfa_lab.data.twins import content_hash
 from cfa_lab.doctor.perceptual_hash import perceptual_hash
 from cfa_lab.errors import UserError
@@ -64,7 +63,7 @@ def image_facts(path: Path) -> ImageFacts:
     """Decode an image wholly; never raises for what is wrong with it."""
     try:
         values, stored = read_values(path)
-        with reading("image", path), Image.open(path) as file:
+        with reading("image", path), open_image(path) as file:
             mode, frames = file.mode, len(full_pages(file))
     except (UserError, OSError) as error:
         return ImageFacts(error=str(error))
@@ -95,18 +94,15 @@ def mask_facts(path: Path, above: int) -> MaskFacts:
     )
 
 
-def _is_graded(page: Image.Image) -> bool:
+def _is_graded(page: np.ndarray) -> bool:
     """Whether a mask's page has more than two levels above 0 that are no numbers of classes.
 
     A colour for each class is none: what counts then is whether there are too many for that.
     """
-    if not page.mode.startswith(("I", "F")):
-        packed = np.unique(np.asarray(as_rgb(page)).astype(np.int64) @ [1 << 16, 1 << 8, 1])
-        levels = packed & 0xFF
-        if (levels * 0x010101 != packed).any():
-            return len(packed) > CLASS_NUMBERS
-    else:
-        levels = np.unique(np.asarray(page))
+    if page.ndim == 3 and not (page == page[..., :1]).all():
+        colours = page.astype(np.int64) @ [1 << 32, 1 << 16, 1]
+        return len(np.unique(colours)) > CLASS_NUMBERS
+    levels = np.unique(page if page.ndim == 2 else page[..., 0])
     levels = levels[levels > 0]
     classes = levels.max(initial=0) <= CLASS_NUMBERS and (levels == np.floor(levels)).all()
     return len(levels) > 2 and not classes

@@ -14,6 +14,7 @@ from helpers.tiny import TINY_RUN
 from cfa_lab.cli import command
 from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS
 from cfa_lab.cli.messages import of_the_machine, report
+from cfa_lab.cli.task import remove_if_empty
 
 
 def refusal(code: int, path: Path) -> OSError:
@@ -51,6 +52,23 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path):
     assert line == (
         f"{folder} is gone: it was moved or deleted while the run went on; start it again"
     )
+
+
+def test_a_folder_that_another_process_removes_meanwhile_hides_no_message(
+    tmp_path: Path, monkeypatch
+):
+    folder = tmp_path / "outputs" / "2026-01-01" / "10-00-00"
+    folder.mkdir(parents=True)
+    listed = Path.iterdir
+
+    def gone(path: Path):
+        if path == folder.parent:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", gone)
+    remove_if_empty(folder)
+    assert not folder.exists() and folder.parent.exists()
 
 
 def test_memory_is_told_and_what_is_our_own_mistake_is_not_hidden(tmp_path: Path):

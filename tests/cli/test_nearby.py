@@ -1,9 +1,12 @@
 import pytest
 from hydra.errors import MissingConfigException
 
+from cfa_lab.cli.arguments import refuse_emptied_groups
+from cfa_lab.cli.command import compose
 from cfa_lab.cli.messages import describe, no_such_option, several_values, unreadable
 from cfa_lab.cli.nearby import OTHER_GROUPS, OTHER_WORDS, meant, unknown_key
 from cfa_lab.cli.schema import dotted_keys
+from cfa_lab.errors import UserError
 
 KNOWN = dotted_keys()
 
@@ -96,3 +99,39 @@ def test_an_argument_that_cannot_be_read_is_printed_as_it_has_to_be_typed():
     )
     assert "settings are key=value" in unreadable("a b")
     assert "put -m before it" in several_values("seed=0,1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("seed=1e3", "seed is '1000.0'; must be a whole number; allowed: 0 to 4294967295"),
+        ("seed=", "seed is ''; must be a whole number"),
+        ("seed=null", "seed may not be null; it holds a whole number; allowed: 0 to 4294967295"),
+        ("loss.alpha=abc", "loss.alpha is 'abc'; must be a number; allowed: at least 0"),
+        ("image.bits=12.0", "image.bits is '12.0'; must be a whole number, or null; allowed: 8"),
+        ("features.cache=ja", "features.cache is 'ja'; must be true or false"),
+        ("dataset.normal=ok", "dataset.normal is a list of texts, or null; put its values in"),
+        ("tracker.tags=a", "tracker.tags is a list of texts; put its values in brackets"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_what_is_allowed(typed: str, told: str):
+    with pytest.raises(Exception) as caught:
+        compose([typed])
+    line = describe(caught.value)
+    assert line.startswith(told) and "\n" not in line
+    assert line.endswith(f"python -m cfa_lab explain {typed.partition('=')[0]} tells more")
+
+
+def test_a_list_with_commas_is_told_to_have_brackets_and_a_number_no_quotes():
+    assert several_values("image.range=0,1").endswith(
+        "put its values in brackets: 'image.range=[0,1]'"
+    )
+    assert several_values("dataset.validation_fraction=0,1").endswith("for a run of each")
+    assert several_values("category=a,b").endswith("""'category="a,b"'""")
+
+
+@pytest.mark.parametrize("typed", ["~loss", "~tracker", "~loss.K", "~seed=0"])
+def test_what_every_run_needs_cannot_be_taken_away(typed: str):
+    with pytest.raises(UserError, match=r"which every run needs; set it instead"):
+        refuse_emptied_groups([typed])
+    refuse_emptied_groups(["~experiment", "~hydra.run.dir"])

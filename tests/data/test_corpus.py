@@ -227,10 +227,44 @@ def tiffs() -> Iterator[File]:
         yield File(
             f"white-zero-{bits}.tif", write, seen, Depth(bits) if bits > 8 else Depth(), 1e-3
         )
+        values = RNG.integers(0, 2**bits, (HEIGHT, WIDTH)).astype(kind)
+        seen = {8: most - values, 16: (most - values) >> 8, 12: white(most - values, most)}[bits]
+        write = by_tifffile(values, photometric="miniswhite", byteorder=">")
+        by = Depth(bits) if bits > 8 else Depth()
+        yield File(f"white-zero-{bits}-big.tif", write, seen, by, 1e-3)
+    for bits in (9, 10, 11, 12, 13, 14, 15):
+        for zero in (0, 1):
+            values = deep(bits)
+            seen = white(values if zero else 2**bits - 1 - values, 2**bits - 1)
+            yield File(
+                f"packed-{bits}-{zero}.tif",
+                lambda p, v=values, b=bits, z=zero: tiff(p, v, b, [(262, 3, z)]),
+                seen,
+                DEEP,
+                1e-3,
+            )
+    grey_alpha = deep(12, 2)
+    said = by_tifffile(grey_alpha, photometric="minisblack", extrasamples=["unassalpha"])
+    yield File("grey-alpha-12.tif", said, white(grey_alpha[..., 0], 4095), DEEP, 1e-3)
+    for kind in (np.float16, np.float64):
+        values = RNG.integers(0, 2048, (HEIGHT, WIDTH)).astype(kind)
+        by = Depth(range=(0, 2047))
+        seen = white(values.astype(float), 2047)
+        yield File(f"{kind.__name__}.tif", by_tifffile(values), seen, by, 1e-3)
+    for kind in (np.uint32, np.int64, np.uint64):
+        write = by_tifffile(twelve.astype(kind))
+        yield File(f"{kind.__name__}.tif", write, white(twelve, 4095), DEEP, 1e-3)
+    wide = RNG.integers(0, 2**32, (HEIGHT, WIDTH), dtype=np.uint32)
+    by = Depth(range=(0, 2**32 - 1))
+    yield File("all-of-uint32.tif", by_tifffile(wide), white(wide, 2**32 - 1), by, 1e-3)
     for number, turn in TURNS.items():
         tag = [(274, "H", 1, number, True)]
         said = by_tifffile(twelve, metadata=None, extratags=tag)
         yield File(f"turned-{number}-12.tif", said, turn(white(twelve, 4095)), DEEP, 1e-3)
+        said = by_tifffile(
+            4095 - twelve, metadata=None, extratags=tag, photometric="miniswhite", byteorder=">"
+        )
+        yield File(f"turned-{number}-white-zero.tif", said, turn(white(twelve, 4095)), DEEP, 1e-3)
         said = by_tifffile(colours, metadata=None, extratags=tag, photometric="rgb")
         yield File(f"turned-{number}-rgb-12.tif", said, turn(white(colours, 4095)), DEEP, 1e-3)
     alpha = deep(12, 4)

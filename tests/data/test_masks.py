@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from helpers.deep_files import png, tiff
 from PIL import Image
 
 from cfa_lab.data.images import decode_image
@@ -130,3 +131,37 @@ def test_white_is_zero_is_the_same_picture_at_every_depth(tmp_path: Path):
     assert np.array_equal(decode_image(tmp_path / "a.tif")[:, :, 0], ramp)
     assert np.array_equal(decode_image(tmp_path / "b.tif")[:, :, 0], ramp)
     assert np.array_equal(decode_image(tmp_path / "c.tif")[:, :, 0], ramp[::-1, ::-1])
+
+
+COLOURS = np.stack([FIRST > 0, FIRST * 0, SECOND > 0], axis=2).astype(np.uint16)
+"""1 where there is a defect, of 65535."""
+PLANES = np.eye(3, dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    {
+        "colours.tif": lambda p: tifffile.imwrite(p, COLOURS, photometric="rgb"),
+        "colours.png": lambda p: png(p, COLOURS),
+        "alpha.png": lambda p: png(p, np.stack([COLOURS.max(2), COLOURS.max(2) * 0], axis=2)),
+        "colours.ppm": lambda p: p.write_bytes(b"P6 8 6 1023\n" + COLOURS.astype(">u2").tobytes()),
+        "unsigned.tif": lambda p: tifffile.imwrite(p, COLOURS.max(2) * np.uint32(2**32 - 1)),
+        "int64.tif": lambda p: tifffile.imwrite(p, COLOURS.max(2).astype(np.int64)),
+        "double.tif": lambda p: tifffile.imwrite(p, COLOURS.max(2) / 1000),
+        "white-zero.tif": lambda p: tifffile.imwrite(
+            p, 65535 - COLOURS.max(2), photometric="miniswhite", byteorder=">"
+        ),
+        "white-zero-10.tif": lambda p: tiff(p, 1023 - COLOURS.max(2), 10, [(262, 3, 0)]),
+        "pages.tif": lambda p: tifffile.imwrite(
+            p,
+            np.stack([COLOURS * [1, 0, 0], COLOURS * [0, 0, 1]]).astype(np.uint16),
+            photometric="rgb",
+        ),
+        "pages-64.tif": lambda p: tifffile.imwrite(p, np.stack([FIRST, SECOND]).astype(np.int64)),
+    }.items(),
+)
+def test_the_lowest_value_above_0_counts_in_masks_of_many_bits(tmp_path: Path, name: str, write):
+    write(tmp_path / name)
+    assert np.array_equal(load_mask([tmp_path / name], SIZE), (FIRST | SECOND) > 0)
+    facts = mask_facts(tmp_path / name, 0)
+    assert facts.error is None and facts.marks_defects and not facts.is_graded

@@ -41,11 +41,16 @@ GREY_ALPHA = np.stack([DEEP, DEEP], axis=2)
 FIVE = np.stack([GREY] * 5, axis=2)
 UNREAD = {
     "five channels": (tiff(FIVE, photometric="minisblack", planarconfig="contig"), "5 channels, 8"),
-    "grey and alpha": (
-        tiff(GREY_ALPHA, photometric="minisblack", extrasamples=["unassalpha"]),
+    "two channels": (
+        tiff(GREY_ALPHA, photometric="minisblack", extrasamples=["unspecified"]),
         "a TIFF of grey with transparency, 16 bits each",
     ),
-    "double": (tiff(GREY.astype(float)), "1 channel, 64 bits each, floating point"),
+    "colours in floating point": (
+        tiff(np.stack([GREY] * 3, axis=2).astype(np.float32), photometric="rgb"),
+        "3 channels, 32 bits each, floating point",
+    ),
+    "CIELab": (tiff(np.stack([DEEP] * 3, axis=2), photometric="cielab"), "3 channels, 16 bits"),
+    "wide": (tiff(GREY.astype(np.uint64) << 40), "1 channel, 64 bits each, whole numbers"),
     "complex": (tiff(GREY.astype(np.complex64)), "complex numbers"),
     "12 bits": (jpeg(0xC1, 12), "a JPEG of 12 bits (extended)"),
     "lossless": (jpeg(0xC3, 8), "a JPEG of 8 bits (lossless)"),
