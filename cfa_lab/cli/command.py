@@ -27,6 +27,7 @@ from cfa_lab.cli.arguments import (
 from cfa_lab.cli.literal import as_typed, from_python
 from cfa_lab.cli.messages import another_place, describe, leave, report
 from cfa_lab.cli.schema import TRUSTED, VERSION_BASE, to_config
+from cfa_lab.cli.words import refuse_unknown_flags, unknown_word
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.records.environment import git_commit
@@ -94,6 +95,8 @@ def versions() -> str:
 
 def _dispatch(arguments: list[str]) -> None:
     first = arguments[0] if arguments else ""
+    if first in ("-h", "--help") and {*arguments[1:2]} & {PLAN, *SUBCOMMANDS, *CONFIGURED}:
+        arguments, first = [arguments[1], first], arguments[1]
     if first == "--version":
         print(versions())
         return
@@ -109,11 +112,8 @@ def _dispatch(arguments: list[str]) -> None:
         importlib.import_module(CONFIGURED[first]).main(arguments[1:], compose)
         return
     if first and not first.startswith("-") and "=" not in first and "~" not in first:
-        raise UserError(
-            f"{first!r} is neither a setting (key=value) nor a sub-command; "
-            f"sub-commands: {', '.join((PLAN, *SUBCOMMANDS, *CONFIGURED))}; "
-            "see python -m cfa_lab --help"
-        )
+        raise UserError(unknown_word(first, (PLAN, *SUBCOMMANDS, *CONFIGURED)))
+    refuse_unknown_flags(arguments)
     arguments = as_cancelling([expanded(argument) for argument in arguments])
     commas = "several" if MULTIRUN_FLAGS & {*arguments} else "ambiguous"
     arguments = overrides_first(as_typed(from_python(without_plus(arguments)), commas=commas))

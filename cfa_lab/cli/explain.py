@@ -12,6 +12,16 @@ from cfa_lab.config.meanings import Meaning, meanings
 from cfa_lab.config.presets import presets
 from cfa_lab.errors import UserError
 
+OF_HYDRA = {
+    "experiment": "a file of settings, conf/experiment/<name>.yaml",
+    "hydra.run.dir": "The folder of a single run, instead of outputs/<day>/<time>.",
+    "hydra.sweep.dir": "The folder of a multirun, instead of multirun/<day>/<time>.",
+    "hydra.sweep.subdir": "The folder of a run within it.",
+    "hydra/launcher": "What runs the jobs of a multirun; without one they go one by one.",
+    "hydra/sweeper": "What chooses the jobs of a multirun; without one all of a grid.",
+}
+"""Groups and keys that are no part of the schema."""
+
 Compose = Callable[[list[str]], Config]
 """From settings, as on the command line of a run, to the checked configuration."""
 
@@ -77,11 +87,15 @@ def typed(value: Any) -> str:
 
 def _explain(key: str, values: Values, *, brief: bool) -> None:
     known = meanings()
-    if key == "experiment":
-        print("experiment  a file of settings, conf/experiment/<name>.yaml")
+    if key in OF_HYDRA:
+        print(f"{key}  {OF_HYDRA[key]}")
         _list_options(key)
     elif key not in known:
-        raise UserError(unknown_key(key, list(known)))
+        if options := [path for path in conf_dir().glob(f"*/{key}.yaml") if key != "default"]:
+            for path in sorted(options):
+                print(f"{path.parent.name}={key}  {first_comment(path)}".rstrip())
+            return
+        raise UserError(unknown_key(key, [*known, *OF_HYDRA]))
     elif brief:
         meaning = known[key]
         print(f"{key:12}  {meaning.sentence}")
@@ -112,7 +126,7 @@ def _explain_group(group: Meaning, values: Values) -> None:
 
 def _list_options(group: str) -> None:
     options = sorted((conf_dir() / group).glob("*.yaml"))
-    if len(options) > 1:
+    if len(options) > 1 or (options and group.startswith("hydra/")):
         print(f"  options ({group}=<name>):")
         for path in options:
             print(f"    {path.stem:20}  {first_comment(path)}".rstrip())

@@ -133,11 +133,15 @@ def meant(name: str, known: Sequence[str]) -> str | None:
 
 def unknown_key(name: str, known: Sequence[str]) -> str:
     """The message about a key that is none of `known`."""
-    near = meant(name, known)
+    if name.partition(".")[0] in ("hydra", "hydra/launcher", "hydra/sweeper"):
+        known = [key for key in known if key.startswith("hydra.")]
+        near = next(iter(get_close_matches(name, known, n=1)), None)
+    else:
+        near = meant(name, known)
     close = f" (did you mean {near!r}?)" if near and near != name else ""
     about = near.partition(".")[0] if near and not near.startswith("hydra") else ""
     more = f"python -m cfa_lab explain {about}".rstrip()
-    if name.startswith("hydra.launcher."):
+    if name.startswith("hydra"):
         more = "docs/sweeps.md"
     return f"unknown key {name!r}{close}; {more} tells the keys"
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cfa_lab.data.bands import band_of
-from cfa_lab.data.depth import BYTE, FULL, Depth, Span, scaled, to_bytes
+from cfa_lab.data.depth import BYTE, FULL, USUAL, Depth, Span, scaled, to_bytes, usual_bits
 from cfa_lab.data.depth_found import NO_RANGE, depth_alone
 from cfa_lab.data.geometry import Size
 from cfa_lab.data.opening import as_rgb, open_image, reading, turned
@@ -18,7 +18,9 @@ from cfa_lab.data.stored import Stored, stored_in, values_of
 
 log = logging.getLogger(__name__)
 
-_TOLD: set[Span] = set()
+UNKNOWN = Depth()
+"""Nothing was said, and no image of more than 8 bits was trained on."""
+_TOLD: set[Span | Depth] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +88,13 @@ def decode_band(path: Path, depth: Depth, top: int, height: int) -> tuple[np.nda
 
 def _decoded(file: Image.Image, depth: Depth, name: object) -> Decoded:
     stored = stored_in(file)
-    if stored is None or (stored.kind == "colour" and _upper_bytes(stored, depth)):
+    if stored is None:
         return Decoded(as_rgb(turned(file)))
+    if stored.kind == "colour" and _upper_bytes(stored, depth):
+        image = as_rgb(turned(file))
+        if depth == UNKNOWN:
+            _tell_if_dark(stored, float(int(np.asarray(image).max()) << 8 | 0xFF), name)
+        return Decoded(image)
     return from_values(values_of(file, stored), stored, depth, name=name)
 
 
@@ -123,6 +130,8 @@ def from_values(values: np.ndarray, stored: Stored, depth: Depth, *, name: objec
     span = depth.span(white=stored.white, significant=stored.significant, peak=high)
     if high > span[1]:
         _tell_once(span, name, high)
+    if depth == UNKNOWN:
+        _tell_if_dark(stored, high, name)
     upper = to_bytes(values, span)
     if upper is not None:
         upper = 255 - upper if stored.white_zero else upper
@@ -152,6 +161,19 @@ def _fits_16_bits(values: np.ndarray) -> bool:
 def _as_colours(pixels: np.ndarray) -> np.ndarray:
     """(h, w, 3) of (h, w, 1 or 3)."""
     return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+
+
+def _tell_if_dark(stored: Stored, peak: float, name: object) -> None:
+    """A camera's 12 bits in 16, where nothing says so, since training saw files of 8 bits only."""
+    says = stored.white is not None or stored.significant is not None
+    if not says and usual_bits(peak) < USUAL[-1] and UNKNOWN not in _TOLD:
+        _TOLD.add(UNKNOWN)
+        log.warning(
+            "%s has no value above %g of 65535 and is almost black so: no image of more than 8 "
+            "bits was trained on that would say how many count; set image.bits, %d for this image "
+            "(the doctor names all such)",
+            *(name, peak, usual_bits(peak)),
+        )
 
 
 def _tell_once(span: Span, name: object, peak: float) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from cfa_lab.data.depth import FULL
+from cfa_lab.data.depth import FULL, USUAL
 from cfa_lab.data.depth_found import ONLY_BYTES, FileDepth, FoundDepth
 from cfa_lab.data.doubts import named
 from cfa_lab.data.geometry import Geometry, Size
@@ -94,6 +94,13 @@ def about_depth(facts: Mapping[str, ImageFacts], found: FoundDepth) -> Iterator[
         f"{len(deep)} images are stored with more than 8 bits; {count} ({found.origin}), and "
         "image.bits or image.range says otherwise",
     )
+    dark = [path for path, one in deep.items() if one.bits < USUAL[-1] and not one.says]
+    if found == ONLY_BYTES and dark:
+        yield Finding(
+            True,
+            f"{len(dark)} images are almost black if all 16 bits count, while training images have "
+            f"8: {named(dark)}; set image.bits={max(deep[p].bits for p in dark)}",
+        )
     whole = {path: one for path, one in deep.items() if one.stored.kind != "floating point"}
     if span is None and (huge := [p for p, one in whole.items() if not within_16_bits(one)]):
         yield Finding(

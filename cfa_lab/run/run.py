@@ -104,12 +104,13 @@ def _run(
     timing = Timing()
     prepared = prepared or prepare(config)
     table, extractor = prepared.table, prepared.extractor
+    workers = config.features.workers
     for line in opening(config, prepared):
         log.info("%s", line)
     for doubt in (
         *doubts_by_name(table),
         *notes_by_name(table),
-        *doubt_about_validation(seen_in_training(table, table.validation)),
+        *doubt_about_validation(seen_in_training(table, table.validation, workers=workers)),
         *filter(None, [few := doubt_about_thresholds(config, table)]),
     ):
         log.warning("%s", doubt)
@@ -146,7 +147,8 @@ def _run(
         witness = make_witness(config, prepared)
         with timing.measure("evaluation"):
             result = _evaluate(config, prepared, detector, last=True, see=witness and witness.see)
-        seen, outside = seen_in_training(table, table.test), result.outside
+        seen = seen_in_training(table, table.test, workers=workers)
+        outside = result.outside
         for doubt in doubts_by_content(
             seen, outside["num_empty_masks"], outside["num_inverted_masks"]
         ):

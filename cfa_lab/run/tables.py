@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cfa_lab.config import Config
 from cfa_lab.data.depth_found import FoundDepth, find_depth
@@ -50,11 +50,23 @@ def geometry_of(config: Config, depth: FoundDepth) -> Geometry:
     return Geometry(**asdict(config.image) | found)
 
 
-def seen_in_training(table: SampleTable, samples: Sequence[Sample]) -> list[str]:
-    """Those whose file is, byte for byte, one that was trained on; opens them all."""
-    known = {image_hash(table.absolute(sample.path)) for sample in table.train}
-    looked = each(samples, "reading", len(samples))
-    return [s.path for s in looked if image_hash(table.absolute(s.path)) in known]
+def seen_in_training(
+    table: SampleTable, samples: Sequence[Sample], *, workers: int = 1
+) -> list[str]:
+    """Those that were trained on: opens all files, and where they are of several formats decodes.
+
+    Files of one format are told by their bytes, others by their pixels.
+    """
+    if not samples:
+        return []
+    num_train = len(table.train)
+    both = [*table.train, *samples]
+    if len({PurePosixPath(sample.path).suffix.lower() for sample in both}) > 1:
+        marks = contents([table.absolute(sample.path) for sample in both], workers=workers)
+    else:
+        marks = [image_hash(table.absolute(s.path)) for s in each(both, "reading", len(both))]
+    known = {*marks[:num_train]}
+    return [s.path for s, mark in zip(samples, marks[num_train:], strict=True) if mark in known]
 
 
 def made_root(config: Config) -> tuple[str, Path]:

@@ -87,8 +87,8 @@ def shown_to_sweep(config: Config, folder: Path) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        unheard = "WANDB_SWEEP_ID" in os.environ and latest_run_id(folder) is None
-        if unheard and config.tracker.mode != "offline":
+        ours = "WANDB_SWEEP_ID" in os.environ and outside_id() is not None
+        if ours and latest_run_id(folder) is None and config.tracker.mode != "offline":
             with (
                 TemporaryDirectory() as place,
                 suppress(Exception),  # the mistake itself is what the user has to read

@@ -28,7 +28,13 @@ from cfa_lab.tracking.wandb_helper import (
     shut_down,
     within,
 )
-from cfa_lab.tracking.wandb_session import import_wandb, keep_files_below, mark_sent, open_run
+from cfa_lab.tracking.wandb_session import (
+    import_wandb,
+    keep_files_below,
+    mark_sent,
+    open_run,
+    without_foreign_sweep,
+)
 from cfa_lab.tracking.wandb_tables import curve_chart, panels_table, predictions_table
 from cfa_lab.vocabulary import TRACKER_MODES, one_of
 
@@ -113,6 +119,7 @@ class WandbTracker(Tracker):
 
     def __enter__(self) -> "WandbTracker":
         with ExitStack() as stack:
+            stack.enter_context(without_foreign_sweep(self._id))
             stack.enter_context(keep_files_below(self.folder / names.WANDB))
             stack.callback(clear_temporary, self._wandb)
             stack.callback(lambda: shut_down(self._wandb, seconds=max(1.0, self._seconds_left())))

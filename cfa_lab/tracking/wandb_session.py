@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OF_SWEEPS = ("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
+"""What an agent tells of its sweep, besides a run's id."""
 UNSENT = "cfa_lab-unsent"
 """Stands beside the log of an online run until the server has all of it."""
 
@@ -114,11 +116,12 @@ def choose_mode(wandb: Any, mode: str) -> str:
     settings = _set_up(wandb)
     if mode == "offline":
         return "offline"
-    if mode == "auto" and settings.mode != "online":
-        return settings.mode
+    asked = settings.mode if mode == "auto" else "online"
+    if asked not in ("online", "shared"):
+        return asked
     try:
         if wandb.login(prompt=False, verify=False):
-            return "online"
+            return asked
         reason = "no API key is configured"
     except wandb.errors.AuthenticationError as error:
         reason = one_line(error)
@@ -137,7 +140,7 @@ def require_connection(wandb: Any, *, timeout: float = 10.0) -> None:
     takes the key is for wandb to find out: asked of a server that does not answer, its helper
     process keeps trying, and keeps whoever ends it waiting.
     """
-    settings = wandb.setup(wandb.Settings(silent=True, mode="online")).settings
+    settings = _set_up(wandb, mode="online")
     try:
         configured = wandb.login(prompt=False, verify=False)
     except (wandb.Error, ValueError) as error:
@@ -156,9 +159,47 @@ def require_connection(wandb: Any, *, timeout: float = 10.0) -> None:
         ) from None
 
 
-def _set_up(wandb: Any) -> "wandb.Settings":
-    """What wandb knows from the environment and its settings files, with its console quiet."""
-    return wandb.setup(wandb.Settings(silent=True)).settings
+def _set_up(wandb: Any, **settings: Any) -> "wandb.Settings":
+    """What wandb knows from the environment and its settings files, with its console quiet.
+
+    Raises `UserError` where it refuses what it finds there.
+    """
+    try:
+        return wandb.setup(wandb.Settings(silent=True, **settings)).settings
+    except (wandb.Error, ValueError) as reason:  # pydantic's errors are ValueErrors
+        raise UserError(
+            f"W&B refuses what the environment or its settings files say ({_refused(reason)}); "
+            "correct or unset it, or use tracker=none"
+        ) from None
+
+
+def _refused(reason: Any) -> str:
+    """What an error says of settings, by the variables that hold them."""
+    if not hasattr(reason, "errors"):
+        return one_line(reason)
+    told = [(" ".join(map(str, error["loc"])), error["msg"]) for error in reason.errors()]
+    return "; ".join(f"WANDB_{name.upper()}: {message}" for name, message in told)
+
+
+@contextmanager
+def without_foreign_sweep(run_id: str | None) -> Generator[None]:
+    """Hide a sweep that was left in the shell: wandb takes project and id from it, not from us.
+
+    A sweep's agent gives each run its id as well (`WANDB_RUN_ID`); one that has another, or none,
+    is no run of the sweep.
+    """
+    given = os.environ.get("WANDB_RUN_ID")
+    theirs = bool(given) and run_id in (None, given)
+    hidden = {n: os.environ.pop(n) for n in OF_SWEEPS if n in os.environ and not theirs}
+    if hidden:
+        log.warning(
+            "%s is not used: no agent gave this run its id; unset it if it was left in the shell",
+            ", ".join(f"{name}={value}" for name, value in hidden.items()),
+        )
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 @contextmanager

@@ -61,6 +61,23 @@ def test_an_unknown_key_is_answered_with_the_one_that_is_meant():
         main(["dataset.path"], compose)
 
 
+def test_options_and_hydras_own_keys_are_told(capsys):
+    assert told(capsys, "quickstart").startswith("experiment=quickstart  ")
+    assert told(capsys, "mvtec").startswith("dataset=mvtec")
+    lines = told(capsys, "closed_form").splitlines()
+    assert [line.partition("  ")[0] for line in lines] == [
+        "experiment=closed_form",
+        "optimizer=closed_form",
+    ]
+    assert "instead of outputs/<day>/<time>" in told(capsys, "hydra.run.dir")
+    launchers = told(capsys, "hydra/launcher")
+    assert "one by one" in launchers and "slurm " in launchers
+    with pytest.raises(UserError, match=r"'hydra\.sweep\.dirs' \(did you mean 'hydra\.sweep\.dir"):
+        main(["hydra.sweep.dirs"], compose)
+    with pytest.raises(UserError, match=r"unknown key 'default'; python"):
+        main(["default"], compose)
+
+
 def test_the_document_of_keys_is_what_the_schema_says():
     assert (ROOT / "docs" / "keys.md").read_text(encoding="utf-8") == markdown(compose), (
         "make it again: python -m cfa_lab explain --markdown > docs/keys.md"

@@ -19,6 +19,8 @@ from cfa_lab.data.depth import Depth
 from cfa_lab.data.depth_found import ONLY_BYTES, find_depth
 from cfa_lab.data.twins import contents
 from cfa_lab.deploy.detector import load
+from cfa_lab.doctor.facts import image_facts
+from cfa_lab.doctor.image_findings import about_depth
 from cfa_lab.errors import UserError
 from cfa_lab.features.extract import depth_mark
 from cfa_lab.run.prepare import prepare
@@ -50,6 +52,36 @@ def test_bits_are_those_that_the_largest_value_over_all_images_needs(tmp_path: P
     full = found(dark, deep(tmp_path / "d.png", 16))
     assert full.depth == Depth(16) and "fills them" in full.origin
     assert found(deep(tmp_path / "e.png", 8)).bits == 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_dark_image_of_16_bits_is_told_where_training_saw_8(
+    tmp_path: Path, caplog, monkeypatch, channels: int
+):
+    """A model of 8-bit photographs, and a camera of 12 bits: almost black, without a word once."""
+    monkeypatch.setattr(decoded, "_TOLD", set())
+    values = RNG.integers(0, 4096, (16, 16, channels), dtype=np.uint16).squeeze()
+    values[0] = 4095
+    png(tmp_path / "full.png", values << 4)
+    png(tmp_path / "said.png", values, significant=12)
+    png(tmp_path / "dark.png", values)
+    for name in ("full", "said"):
+        decode_image(tmp_path / f"{name}.png", Depth())
+    decode_image(tmp_path / "dark.png", Depth(16))  # training had 16 bits: it is dark
+    assert not caplog.messages
+    decode_image(tmp_path / "dark.png", Depth())
+    (line,) = caplog.messages
+    assert "dark.png has no value above 4095 of 65535" in line and "image.bits, 12 for" in line
+
+
+def test_the_doctor_names_dark_images_of_16_bits_where_training_has_8(tmp_path: Path):
+    write_tiny(tmp_path)
+    path = next((tmp_path / "test").rglob("*.png"))
+    deep(path, 12)
+    depth = find_depth(sorted((tmp_path / "train").rglob("*.png")), workers=1)
+    (first, second) = about_depth({"a.png": image_facts(path)}, depth)
+    assert not first.wrong and second.wrong
+    assert "almost black" in second.text and second.text.endswith("set image.bits=12")
 
 
 def test_of_colours_all_bytes_are_looked_at(tmp_path: Path):

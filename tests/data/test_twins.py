@@ -11,7 +11,7 @@ from cfa_lab.data.doubts import notes_by_name
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.data.twins import contents, keep_together
 from cfa_lab.errors import UserError
-from cfa_lab.run.tables import read_table
+from cfa_lab.run.tables import read_table, seen_in_training
 
 
 def write(root: Path, suffix: str) -> None:
@@ -46,6 +46,16 @@ def test_twins_are_put_on_one_side_and_told(tmp_path: Path, suffix: str, seed: i
     assert len(table.twins) == 8
     (line,) = [note for note in notes_by_name(table) if "stored again" in note]
     assert line.startswith("8 normal images are stored again") and "0.png" in line
+
+
+def test_a_test_image_that_was_trained_on_is_known_in_another_format(tmp_path: Path):
+    write(tmp_path, ".png")
+    config = compose(["dataset=mvtec", f"dataset.root={tmp_path}", "category=part"])
+    table = read_table(config)
+    assert seen_in_training(table, table.test) == seen_in_training(table, ()) == []
+    Image.open(tmp_path / "part/train/good/3.png").save(tmp_path / "part/test/good/other.bmp")
+    table = read_table(config)
+    assert seen_in_training(table, table.test, workers=2) == ["part/test/good/other.bmp"]
 
 
 def test_what_cannot_be_read_has_no_twin(tmp_path: Path):

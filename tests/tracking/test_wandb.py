@@ -265,6 +265,47 @@ def test_a_mode_that_the_user_set_for_wandb_is_respected(
     assert len(list(tmp_path.glob("run/wandb/offline-run-*"))) == folders
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WANDB_MODE", "often", "WANDB_MODE: Input should be 'online'"),
+        ("WANDB_RESUME", "perhaps", "WANDB_RESUME: Input should be 'allow'"),
+        ("WANDB_PROJECT", "a/b", "Invalid project name 'a/b'"),
+    ],
+)
+def test_what_the_shell_says_wrongly_is_one_line_with_its_name(
+    tmp_path, monkeypatch, name: str, value: str, told: str
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as caught, tracker(tmp_path):
+        pytest.fail("the body must not run")
+    line = str(caught.value)
+    assert told in line and "correct or unset it" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("given", [None, "another"])
+def test_a_sweep_left_in_the_shell_takes_neither_project_nor_id(
+    tmp_path, monkeypatch, caplog, given: str | None
+):
+    """wandb ignores both in a sweep: the run went to the project "uncategorized"."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "left")
+    if given:
+        monkeypatch.setenv("WANDB_RUN_ID", given)
+    with tracker(tmp_path, resume_id="ours") as run:
+        made = run._run
+        assert made and (made.id, made.project, made.sweep_id) == ("ours", "cfa-lab", None)
+    assert os.environ["WANDB_SWEEP_ID"] == "left"
+    assert "WANDB_SWEEP_ID=left is not used" in caplog.text
+
+
+def test_a_sweep_whose_agent_gave_the_id_is_the_runs(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "theirs")
+    monkeypatch.setenv("WANDB_RUN_ID", "given")
+    with tracker(tmp_path, resume_id="given") as run:
+        assert run._run and (run._run.id, run._run.sweep_id) == ("given", "theirs")
+    assert "not used" not in caplog.text
+
+
 def test_losing_wandb_in_the_middle_is_said_once_and_does_not_stop_the_run(
     tmp_path, outcome, monkeypatch, caplog
 ):
