@@ -69,8 +69,14 @@ def export(
         raise UserError(
             f"--precision is {precision!r}; allowed for {kind}: {', '.join(chosen.precisions)}"
         )
+    table = table_of_run(folder)
+    if precision != "float32" and table is None:
+        raise UserError(
+            "a reduced precision is judged by the run's test set, and its images are not where "
+            "they were; put them back"
+        )
     runtime = exact(runtime)
-    built = _built(runtime, kind, precision, folder)
+    built = _built(runtime, kind, precision, table)
     facts: dict[str, Any] = {
         "format": kind,
         "precision": precision,
@@ -87,18 +93,18 @@ def export(
             return open_exported(path, kind)
 
         bound = None if precision == "float32" else most_lost
-        facts |= judge(runtime, save(), folder, most_lost=bound)
+        facts |= judge(runtime, save(), table, most_lost=bound)
         save()
         for file in sorted(Path(scratch).iterdir(), key=lambda file: file == path):
             file.replace(out.parent / file.name)
     return open_exported(out, kind)
 
 
-def _built(runtime: TorchRuntime, kind: str, precision: str, folder: Path) -> Any:
+def _built(runtime: TorchRuntime, kind: str, precision: str, table: SampleTable | None) -> Any:
     graph = graph_of(runtime)
     images: list[np.ndarray] = []
-    if precision == "int8":
-        table, geometry = _with_images(table_of_run(folder)), runtime.description.image
+    if precision == "int8" and table is not None:
+        geometry = runtime.description.image
         images = [one.pixels for (one,) in load_some(table, table.train, geometry, NUM_RANGES)]
     try:
         with quietly():
@@ -132,35 +138,29 @@ def exact(runtime: TorchRuntime) -> TorchRuntime:
 
 
 def judge(
-    original: TorchRuntime, exported: ExportedRuntime, folder: Path, *, most_lost: float | None
+    original: TorchRuntime,
+    exported: ExportedRuntime,
+    table: SampleTable | None,
+    *,
+    most_lost: float | None,
 ) -> dict[str, Any]:
     """What the gate saw, as JSON values; raises UserError where it lets the export not pass.
 
-    `most_lost` is given for a reduced precision.
+    `table` has the run's images, None where they are gone; `most_lost` is given for a reduced
+    precision, which needs them.
     """
-    geometry, table = original.description.image, table_of_run(folder)
+    geometry = original.description.image
     sets = [random_inputs(geometry, NUM_RANDOM)]
     if table is not None and table.test:
         sets.append(load_some(table, table.test, geometry, NUM_REAL))
     parity = max_of([compare(original, exported, images) for images in sets])
     found = {"parity": asdict(parity), "real_images": len(sets) > 1}
-    if most_lost is None:
+    if most_lost is None or table is None:
         refuse(parity, f"the {exported.export['format']} export")
         return found | {"bound": BOUND}
-    table = _with_images(table)
     metrics = {"original": measure(original, table), "exported": measure(exported, table)}
     refuse_loss(metrics["original"], metrics["exported"], most_lost)
     return found | {"metrics": metrics, "most_lost": most_lost}
-
-
-def _with_images(table: SampleTable | None) -> SampleTable:
-    """The run's samples; raises UserError where a reduced precision has none to be judged by."""
-    if table is None:
-        raise UserError(
-            "a reduced precision is judged by the run's test set, and its images are not where "
-            "they were; put them back"
-        )
-    return table
 
 
 def texts_of(description: ModelDescription, facts: Mapping[str, Any]) -> dict[str, str]:

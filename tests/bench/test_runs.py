@@ -149,6 +149,7 @@ def test_without_a_gpu_the_command_says_so():
         gpu.main([])
 
 
+@pytest.mark.slow
 def test_reading_is_measured_beside_a_checkout(tmp_path: Path):
     small = ["--images", "1", "--pixels", "24", "--size", "16"]
     beside = ["--beside", str(Path(__file__).parents[2])]

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from helpers.cluster import Slurm, until
@@ -220,8 +219,11 @@ def test_waiting_is_shown_with_its_reason(slurm: Slurm):
     tasks = [slurm.task(f"job{i}", "time.sleep(2)") for i in range(6)]
     launch = slurm.launch(tasks)
     seen: set[str] = set()
-    while not all(launch.heard(f"job{i}: ") for i in range(6)):
-        seen |= {str(phase) for phase in progress._phases}
-        time.sleep(0.2)
+
+    def all_ended() -> bool:
+        seen.update(str(phase) for phase in progress._phases)
+        return all(launch.heard(f"job{i}: ") for i in range(6))
+
+    until(all_ended)
     launch.ends()
     assert any("4 running, 2 waiting (Resources)" in text for text in seen), seen

@@ -114,7 +114,8 @@ print(heavy, int(peak) / 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("kind", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_without_torch_and_below_600_megabytes(tmp_path, kind):
     """224 px and a bank as large as a mean map's, in a process of its own."""
     geometry = Geometry(resize="shorter_side", height=224, width=224, size=256)

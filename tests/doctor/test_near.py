@@ -56,7 +56,10 @@ def test_equal_ones_and_those_of_one_colour_are_left_to_others(tmp_path: Path):
     assert findings(tmp_path, {"train-0": texture(0)}) == []
 
 
-@pytest.mark.parametrize("category", ["gear", "hide", "weave"])
+@pytest.mark.parametrize(
+    "category",
+    ["gear", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hide", "weave"))],
+)
 def test_parts_that_are_merely_alike_are_not_told(tmp_path: Path, category: str):
     write_toy(tmp_path)
     samples = [

@@ -16,7 +16,7 @@ NUM_KINDS = 8
 @pytest.mark.parametrize(
     "counts",
     [
-        ["--kills", "2", "--signals", "1", "--multirun", "0", "--others", "0"],
+        ["--kills", "1", "--signals", "1", "--multirun", "0", "--others", "0"],
         pytest.param(
             ["--kills", "20", "--signals", "6", "--multirun", "6", "--others", "1"],
             marks=pytest.mark.slow,

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -147,7 +148,7 @@ class Slurm:
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             self.ask("scancel", "--user=root")
         if not self._runs("slurmctld"):
-            self.ask("slurmctld", "-f", str(self.folder / "slurm.conf"))
+            self._start_anew()
         for node in ("n1", "n2"):
             if not self._runs(node):
                 self.heal_node(node)
@@ -158,6 +159,14 @@ class Slurm:
             subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], stderr=-3)
         until(lambda: len(self.ask("sinfo", "-hN", "-pmain", "-tidle", "-o%N").split()) == 2)
         assert not self.jobs("all") or until(lambda: not self.jobs("RUNNING", "PENDING"))
+
+    def _start_anew(self) -> None:
+        """Without what was: a killed controller gives numbers again, whose nodes are drained."""
+        self.ask(str(self.script), "stop", str(self.folder))
+        for name in ("state", "n1", "n2"):
+            shutil.rmtree(self.folder / name)
+            (self.folder / name).mkdir()
+        self.ask(str(self.script), "start", str(self.folder))
 
     def _runs(self, name: str) -> bool:
         with contextlib.suppress(OSError, ValueError):

@@ -210,13 +210,14 @@ def test_pictures_show_every_category_before_a_second_setting(study_root):
     assert max(pictures[0].size) <= 1100
 
 
-def test_pictures_cut_off_or_changed_anywhere_are_left_out(tmp_path):
+@pytest.mark.parametrize(("step", "parts"), [(7, 4), pytest.param(1, 20, marks=pytest.mark.slow)])
+def test_pictures_cut_off_or_changed_anywhere_are_left_out(tmp_path, step, parts):
     root = write_study(tmp_path / "study", categories=1, gain=0.02, pictures=True)
     (path, *_) = sorted(root.rglob("misses.png"))
     whole, study = path.read_bytes(), collect([root])
     num_whole = len(list(choose_pictures(study, 18)))
     assert num_whole
-    for place in [*range(48), *range(48, len(whole), max(1, len(whole) // 20))]:
+    for place in [*range(0, 48, step), *range(48, len(whole), max(1, len(whole) // parts))]:
         path.write_bytes(whole[:place])
         cut = list(choose_pictures(study, 18))
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])

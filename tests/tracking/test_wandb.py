@@ -194,7 +194,7 @@ def test_a_resumed_run_keeps_its_id(server, tmp_path):
     assert server.runs[second.run_id].exit_code == 0
 
 
-@pytest.fixture(params=["closed port", "silent server"])
+@pytest.fixture(params=["closed port", pytest.param("silent server", marks=pytest.mark.slow)])
 def dead_url(request):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -324,7 +324,9 @@ def broken_pipe(*_: object, **__: object) -> None:
     raise BrokenPipeError("helper is gone")
 
 
-@pytest.mark.parametrize("fault", ["500", "401", "junk", "hang"])
+@pytest.mark.parametrize(
+    "fault", ["401", "hang", *(pytest.param(f, marks=pytest.mark.slow) for f in ("500", "junk"))]
+)
 def test_a_server_that_fails_after_opening_costs_the_agreed_time_and_is_told_of(
     tmp_path, outcome, server: FakeWandb, caplog, fault: str
 ):
