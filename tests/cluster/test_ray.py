@@ -1,10 +1,12 @@
 """The Ray launcher on a real Ray of two nodes, each `ray start` on the loopback."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,12 +33,14 @@ class Cluster:
             self.port = free.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
         self._nodes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
         head = ("--head", f"--port={self.port}", "--include-dashboard=false")
-        self.add(*head, f"--temp-dir={folder}", num_cpus=0)
+        self.add(*head, f"--temp-dir={self.folder}", num_cpus=0)
         until(self._is_up)
-        for _ in range(2):
+        for number in (1, 2):  # one by one: on a loaded machine two at once wait for each other
             self.add(f"--address={self.address}", num_cpus=2)
-        until(lambda: all("Ray runtime started" in self.said(number) for number in range(3)))
+            until(lambda number=number: "Ray runtime started" in self.said(number))
 
     def said(self, number: int) -> str:
         return (self.folder / f"{number}.said").read_text()
@@ -95,11 +99,14 @@ def there() -> Iterator[None]:
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     # names of sockets are short, so this is not below tmp_path
-    folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/ray-XXXX"], text=True).strip())
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     found = Cluster(folder)
-    yield found
-    found.stop()
-    subprocess.run(["rm", "-rf", folder], check=True)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+        shutil.rmtree(folder)
 
 
 def launch(tasks: list[Task], **settings: Any) -> Launch:
