@@ -10,7 +10,7 @@ import cfa_lab
 PACKAGE = Path(cfa_lab.__file__).parent
 
 LAYERS = [
-    {"errors", "files", "kernel_cache", "progress", "vocabulary"},
+    {"errors", "files", "kernel_cache", "progress", "texts", "vocabulary"},
     {"method", "data", "metrics", "config", "records"},
     {"features", "training", "tracking", "report", "launch"},
     {"evaluation"},

@@ -5,19 +5,21 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_kept
 from cfa_lab.records.record import read_record
+from cfa_lab.texts import read_yaml
 
 PATHS = {
     *("dataset.root", "dataset.made", "features.folder", "backbone.weights", "resume"),
     *("hydra.run.dir", "hydra.sweep.dir"),
 }
 """Keys whose values are paths."""
+
+_SETTING = re.compile(r"(?![+~]*hydra\b)(\+{0,2}[A-Za-z_][\w.@/:$-]*=|~[A-Za-z_])")
+"""How an argument begins that sets something of a run."""
 
 CANCEL = "--cancel"
 MULTIRUN_FLAGS = {"-m", "--multirun"}
@@ -77,7 +79,7 @@ def resumed(arguments: list[str]) -> list[str]:
         )
     if (read_record(folder) or {}).get("status") == "complete":
         raise UserError(f"{folder} holds a complete run already; there is nothing to resume")
-    before = [str(argument) for argument in OmegaConf.load(saved)]
+    before = _settings_in(saved)
     now = [a for a in arguments if not a.startswith("resume=")]
     return [*before, *now, f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
 
@@ -112,8 +114,24 @@ def _goes_on(folder: Path, arguments: list[str]) -> bool:
     saved = folder / names.OVERRIDES
     if not saved.is_file() or (read_record(folder) or {}).get("status") == "complete":
         return False
-    before = [str(argument) for argument in OmegaConf.load(saved)]
+    try:
+        before = _settings_in(saved)
+    except UserError:
+        return False
     return before == [a for a in arguments if not a.startswith(("-", "resume=", "hydra"))]
+
+
+def _settings_in(saved: Path) -> list[str]:
+    """The settings that a run was started with; raises UserError for a file that no run wrote.
+
+    It may come from anywhere, so nothing in it chooses what is run: no flags, nothing of Hydra's.
+    """
+    found = read_yaml(saved)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(_SETTING.match(str(one)) for one in found):
+        raise UserError(f"{saved} is no list of a run's settings; start a new run without resume=")
+    return [str(one) for one in found]
 
 
 def refuse_used_folder(arguments: list[str]) -> None:

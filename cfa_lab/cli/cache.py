@@ -1,7 +1,6 @@
 """`python -m cfa_lab cache`: what the feature store holds, and making it smaller."""
 
 import argparse
-import json
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.features.folder import GIGABYTE, StoredFile, stored_files, trim
 from cfa_lab.features.weights_hashes import forget
 from cfa_lab.files import user_path
+from cfa_lab.texts import parse_json, refuse_no_file
 
 
 def main(arguments: list[str]) -> None:
@@ -69,8 +69,9 @@ def _describe(path: Path) -> str:
     from safetensors import SafetensorError, safe_open
 
     try:
+        refuse_no_file(path)
         with safe_open(path, "np") as file:
-            identity = json.loads(file.metadata()["identity"])
+            identity = parse_json(file.metadata()["identity"])
         backbone, image = identity["backbone"], identity["image"]
         where = identity["device"]
         if "num_threads" in identity:

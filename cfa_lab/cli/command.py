@@ -24,6 +24,7 @@ from cfa_lab.cli.arguments import (
     resumed,
     without_plus,
 )
+from cfa_lab.cli.config_files import refuse_endless_files
 from cfa_lab.cli.literal import as_typed, from_python
 from cfa_lab.cli.messages import another_place, describe, leave, report
 from cfa_lab.cli.schema import TRUSTED, VERSION_BASE, to_config
@@ -120,6 +121,7 @@ def _dispatch(arguments: list[str]) -> None:
     refuse_emptied_groups(arguments)
     sys.argv[1:] = resumed(arguments)
     refuse_used_folder(sys.argv[1:])
+    refuse_endless_files(sys.argv[1:])
     if (told := release_outside_id(sys.argv[1:])) is not None:
         print(f"cfa_lab: {told}", file=sys.stderr)
     # with this set Hydra hands exceptions on instead of printing its own account and exiting

@@ -21,6 +21,7 @@ from cfa_lab.data.masks import load_mask
 from cfa_lab.data.samples import Sample, SampleTable
 from cfa_lab.errors import UserError
 from cfa_lab.files import draft_of
+from cfa_lab.texts import read_json
 
 MAX_DEGREES = 10.0
 CROP_RATIO = 224 / 256
@@ -95,7 +96,7 @@ def _is_there(folder: Path, recipe: dict[str, object]) -> bool:
     if not folder.exists():
         return False
     try:
-        found = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        found = read_json(folder / RECIPE)
     except (OSError, ValueError):
         found = None
     if found != recipe:

@@ -1,11 +1,11 @@
 """`defects_config.json` of MVTec LOCO AD: how much of a defect is enough to call it found."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cfa_lab.errors import UserError
+from cfa_lab.texts import read_json
 
 FILE = "defects_config.json"
 
@@ -28,7 +28,7 @@ def read_saturation(folder: Path) -> dict[int, Saturation] | None:
     if not path.is_file():
         return None
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path)
         return dict(_entry(entry) for entry in entries)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,6 +1,5 @@
 """An exported file at work: images in, scores and maps out, by whichever runtime it is for."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,6 +13,7 @@ from cfa_lab.data.images import LoadedImage
 from cfa_lab.deploy.resample import content, to_window
 from cfa_lab.deploy.runtime import Scored, refuse_broken
 from cfa_lab.errors import UserError
+from cfa_lab.texts import parse_json
 from cfa_lab.training.description import ModelDescription, parse_description
 
 DESCRIPTION, EXPORT = "cfa_lab_model", "cfa_lab_export"
@@ -91,7 +91,11 @@ def read_texts(texts: Mapping[str, str], path: Path) -> tuple[ModelDescription, 
     if DESCRIPTION not in texts:
         raise UserError(f"{path} was not written by cfa_lab export; it says nothing of its images")
     description = parse_description(texts[DESCRIPTION], where=path)
-    return description, json.loads(texts.get(EXPORT, "{}"))
+    try:
+        export = parse_json(texts.get(EXPORT, "{}"))
+    except ValueError as error:
+        raise refuse_unreadable(path, error) from error
+    return description, export if isinstance(export, dict) else {}
 
 
 def refuse_unreadable(path: Path, error: Exception) -> UserError:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cfa_lab.data.geometry import Placement
 from cfa_lab.method.checksum import checksum
+from cfa_lab.texts import parse_json, refuse_no_file
 
 ENTRY_SCHEMA = 2
 """Of the file; since 2 it says what it holds the features of."""
@@ -52,6 +53,7 @@ def read_entry(path: Path, *, of: str) -> ImageFeatures:
     Raises DamagedEntry, also where the entry is not `of` what was asked for, or FileNotFoundError.
     """
     try:
+        refuse_no_file(path)
         with safe_open(path, "pt") as file:
             levels = [file.get_tensor(str(i)) for i in range(len(file.keys()))]
             metadata = file.metadata()
@@ -59,7 +61,7 @@ def read_entry(path: Path, *, of: str) -> ImageFeatures:
             raise DamagedEntry("its checksum is wrong")
         if metadata["of"] != of:
             raise DamagedEntry("it holds the features of another image, or others of this one")
-        original, window, content = map(tuple, json.loads(metadata["placement"]))
+        original, window, content = map(tuple, parse_json(metadata["placement"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DamagedEntry(str(error)) from error
     return ImageFeatures(

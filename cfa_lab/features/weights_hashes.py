@@ -16,6 +16,7 @@ from cfa_lab.features.identity import FEATURES_VERSION
 from cfa_lab.features.own import is_own
 from cfa_lab.features.packaged import PACKAGED
 from cfa_lab.files import write_atomically
+from cfa_lab.texts import read_json
 
 SHELF = "weights"
 """The folder of the feature store that holds them, a small file each."""
@@ -47,7 +48,7 @@ def recall(store: Path, wanted: WantedNetwork) -> str | None:
     A network of another package is never remembered: its code decides what it is.
     """
     try:
-        known = json.loads(_file(store, wanted).read_text(encoding="utf-8"))
+        known = read_json(_file(store, wanted))
         found, source = known["hash"], known["source"]
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from cfa_lab.files import write_atomically
 from cfa_lab.records import names
+from cfa_lab.texts import read_json
 
 SCHEMA = 1
 KINDS = ("normal", "defect")
@@ -30,7 +31,7 @@ def write_diagnostics(folder: Path, diagnosis: Mapping[str, Any]) -> None:
 def read_diagnostics(folder: Path) -> dict[str, Any] | None:
     """A run's diagnostics; None where there are none, or none of this version."""
     try:
-        record = json.loads((folder / names.DIAGNOSTICS).read_text(encoding="utf-8"))
+        record = read_json(folder / names.DIAGNOSTICS)
     except (OSError, ValueError):
         return None
     known = isinstance(record, dict) and record.get("schema") == SCHEMA

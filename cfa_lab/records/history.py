@@ -12,6 +12,7 @@ import numpy as np
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_csv
 from cfa_lab.records import names
+from cfa_lab.texts import read_text
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -142,7 +143,7 @@ def _steps(
 
 def _lines(path: Path) -> list[str]:
     """The header and all whole lines of a history."""
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     lines = text[: text.rfind("\n") + 1].splitlines() or [""]
     if tuple(lines[0].split(",")) not in (HISTORY_COLUMNS, SOLVED_COLUMNS):
         raise UserError(
@@ -167,7 +168,7 @@ def read_evaluations(folder: Path) -> list[dict[str, float | None]]:
     if not path.is_file():
         return []
     try:
-        head, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        head, *rows = csv.reader(read_text(path).splitlines())
         if head[:1] != ["epoch"]:
             raise ValueError("its first column is not epoch")
         return [

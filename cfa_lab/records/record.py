@@ -9,6 +9,7 @@ from typing import Any
 from cfa_lab.errors import UserError
 from cfa_lab.files import write_atomically
 from cfa_lab.records import names
+from cfa_lab.texts import read_json
 
 SCHEMA = 1
 INTERRUPTED = "KeyboardInterrupt"
@@ -63,8 +64,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # neither JSON nor even text
+        record = read_json(path)
+    except ValueError as error:  # neither JSON nor even text
         raise UserError(f"{path} is damaged ({error}); delete it or run again") from error
     if not isinstance(record, dict):
         raise UserError(f"{path} is no record of a run; delete it or run again")

@@ -13,6 +13,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.records import names
 from cfa_lab.records.record import record_of
 from cfa_lab.run.tables import read_table
+from cfa_lab.texts import read_yaml
 
 
 def recorded_table(folder: Path) -> SampleTable:
@@ -59,7 +60,7 @@ def _fill_in(config: Any) -> None:
 def _started_in(folder: Path) -> Path | None:
     """The folder in which a run was started, as Hydra noted it."""
     try:
-        noted: Any = OmegaConf.load(folder / names.HYDRA)
-        return Path(noted.hydra.runtime.cwd)
-    except (OSError, ValueError, TypeError, AttributeError, OmegaConfBaseException):
+        noted = read_yaml(folder / names.HYDRA)
+        return Path(noted["hydra"]["runtime"]["cwd"])
+    except (OSError, ValueError, TypeError, LookupError):
         return None

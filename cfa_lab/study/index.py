@@ -19,12 +19,14 @@ from cfa_lab.files import STALE_SECONDS, remove_partials, write_atomically
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_complete, is_original, run_folders
 from cfa_lab.records.record import record_of
+from cfa_lab.texts import read_text
 
 log = logging.getLogger(__name__)
 
 HINTS = ".runs"
 SHARED = "multirun"
 """A folder of this name holds studies that reuse each other's runs."""
+MOST_BYTES_OF_A_HINT = 10_000
 _DATE, _TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d-\d\d-\d\d(-\d+)?")
 
 
@@ -178,7 +180,7 @@ def _keys(root: Path) -> list[str]:
 
 def _folder(root: Path, run_key: str) -> Path | None:
     try:
-        folder = root / (root / HINTS / run_key).read_text(encoding="utf-8").strip()
+        folder = root / read_text(root / HINTS / run_key, most=MOST_BYTES_OF_A_HINT).strip()
     except (OSError, ValueError):
         return None
     return Path(os.path.normpath(folder))

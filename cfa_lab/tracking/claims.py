@@ -6,6 +6,8 @@
 import os
 from pathlib import Path
 
+from cfa_lab.texts import read_text
+
 VARIABLE = "WANDB_RUN_ID"
 
 
@@ -23,8 +25,8 @@ def claim_id(run_id: str, folder: Path, register: Path) -> bool:
             with path.open("x", encoding="utf-8") as file:
                 file.write(mine)
         except FileExistsError:
-            return path.read_text(encoding="utf-8") in ("", mine)
-    except OSError:
+            return read_text(path) in ("", mine)
+    except (OSError, ValueError):
         return True
     return True
 

@@ -3,7 +3,6 @@
 Reads and writes without torch, so that an exported model is used without it.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -11,6 +10,7 @@ from typing import Any
 
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
+from cfa_lab.texts import parse_json
 from cfa_lab.vocabulary import DTYPES, PRECISIONS, one_of
 
 SCHEMA = 2
@@ -106,7 +106,7 @@ def _check(values: Mapping[str, Any]) -> None:
 def parse_description(text: str, *, where: object) -> ModelDescription:
     """A description from JSON text; raises UserError naming `where`."""
     try:
-        values: Mapping[str, Any] = json.loads(text)
+        values: Mapping[str, Any] = parse_json(text)
     except ValueError as error:
         raise UserError(f"{where} is damaged: {error}; train or export it again") from error
     return read_description(values, where=where)

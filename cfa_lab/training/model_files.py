@@ -12,6 +12,7 @@ from cfa_lab.method.descriptor import Descriptor
 from cfa_lab.method.detector import Detector
 from cfa_lab.method.scoring import Scoring
 from cfa_lab.records import names
+from cfa_lab.texts import MOST_BYTES_OF_JSON, read_text
 from cfa_lab.training.description import ModelDescription, parse_description
 from cfa_lab.training.tensors import UNREADABLE, read_tensors, save_tensors
 
@@ -44,7 +45,7 @@ def load_description(folder: Path) -> ModelDescription:
     """Read what the model of a folder says of itself; raises UserError where it says nothing."""
     path = folder / names.MODEL_DESCRIPTION
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, most=MOST_BYTES_OF_JSON)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} holds no readable model ({error}); train it again") from error
     return parse_description(text, where=path)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cfa_lab.files import replacing
 from cfa_lab.method.checksum import checksum
+from cfa_lab.texts import refuse_no_file
 
 UNREADABLE = (SafetensorError, OSError, ValueError)
 """What `read_tensors` raises of a file that is missing, damaged or none of this kind."""
@@ -30,6 +31,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Files of earlier versions have no checksum.
     """
+    refuse_no_file(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata() or {})

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,28 @@ def test_no_other_file_of_a_run_ends_the_report(tmp_path: Path, name: str, conte
     (tmp_path / "runs" / "0" / name).write_bytes(content)
     main([str(tmp_path / "runs"), "--output", str(tmp_path / "report")])
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_no_pipe_or_device_in_a_run_folder_is_waited_for(tmp_path: Path):
+    """In a process of its own, so that one that waits is ended."""
+    for i, name in enumerate(FILES):
+        for seed, put in enumerate((os.mkfifo, lambda path: path.symlink_to("/dev/zero"))):
+            folder = tmp_path / "runs" / f"{i}-{seed}"
+            write_run(folder, seed=2 * i + seed)
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).unlink(missing_ok=True)
+            put(folder / name)
+    command = [sys.executable, "-m", "cfa_lab", "report", "runs", "--output", "report"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+FILES = [
+    *("metrics.json", "history.csv", "evaluations.csv", "predictions.csv", "diagnostics.json"),
+    *("model.json", "model.safetensors", "state.safetensors", "run.log", ".hydra/config.yaml"),
+    *(".hydra/hydra.yaml", ".hydra/overrides.yaml", "figures/0.png", "figures/cases.png"),
+]
 
 
 def test_names_are_no_formulas_and_no_html(tmp_path: Path):

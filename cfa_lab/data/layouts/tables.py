@@ -1,12 +1,12 @@
 """Reading the index files of data sets: comma-separated tables and lists in JSON."""
 
 import csv
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from cfa_lab.errors import UserError
+from cfa_lab.texts import MOST_BYTES, MOST_BYTES_OF_JSON, parse_json, read_bytes
 
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """What a spreadsheet's "Unicode text" begins with."""
@@ -58,14 +58,16 @@ def _delimiter(header: str, required: Collection[str]) -> str:
 def read_json(path: Path) -> Any:
     """The value that a JSON file holds; raises `UserError` where it is missing or damaged."""
     try:
-        return json.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
+        return parse_json(_read_text(path, most=MOST_BYTES_OF_JSON))
+    except UserError:
+        raise
+    except ValueError as error:
         raise UserError(f"index {path} is no JSON ({error}); get the file again") from error
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, *, most: int = MOST_BYTES) -> str:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, most=most)
         return content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read index {path}: {error.strerror}; put it there") from error

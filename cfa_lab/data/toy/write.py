@@ -13,6 +13,7 @@ from PIL import Image
 from cfa_lab.data.toy.render import DEFECTS, render
 from cfa_lab.errors import UserError
 from cfa_lab.files import draft_of
+from cfa_lab.texts import read_json
 
 TOY_CATEGORIES = tuple(sorted(DEFECTS))
 
@@ -91,7 +92,7 @@ def _is_finished(root: Path, manifest: dict[str, Any]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        found = read_json(root / MANIFEST)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{root} is there already and is no toy set; name a new folder for the toy set"

@@ -17,6 +17,7 @@ from cfa_lab.errors import UserError
 from cfa_lab.files import replacing, user_path, write_atomically
 from cfa_lab.progress import each, show_progress
 from cfa_lab.records import names
+from cfa_lab.texts import read_json
 from cfa_lab.training.description import ModelDescription
 from cfa_lab.training.model_files import load_description
 
@@ -136,7 +137,7 @@ def _note_of(folder: Path) -> dict[str, dict[str, Any]]:
             )
         return {}
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
+        noted = read_json(path)
         return {category: dict(note) for category, note in noted.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and {folder}") from error

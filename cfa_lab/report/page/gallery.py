@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from cfa_lab.records.figures import (
     CaseFigure,
 )
 from cfa_lab.report.collect import RecordedRun, Study
+from cfa_lab.texts import parse_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,7 +86,7 @@ def _load(run: RecordedRun, figure: CaseFigure) -> Picture | None:
 def _boxes(text: object, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """Where a figure has pictures; nowhere in particular in one that does not say so rightly."""
     try:
-        boxes = [(int(x), int(y), int(r), int(b)) for x, y, r, b in json.loads(str(text))]
+        boxes = [(int(x), int(y), int(r), int(b)) for x, y, r, b in parse_json(str(text))]
     except (TypeError, ValueError, OverflowError):
         return []
     width, height = size

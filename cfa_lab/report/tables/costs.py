@@ -14,6 +14,7 @@ from cfa_lab.records.history import count_steps, read_columns
 from cfa_lab.report.collect import Cells, RecordedRun, Study
 from cfa_lab.report.statistics import summarise_macro
 from cfa_lab.report.tables.markdown import main_metrics, points, table
+from cfa_lab.texts import refuse_no_file
 
 ROOT_ALPHA = "√α"  # noqa: RUF001 the paper's symbol
 
@@ -38,9 +39,10 @@ def bank_shape(run: RecordedRun) -> tuple[int, int] | None:
     if isinstance(entries := protocol.get("bank_entries"), int):
         return entries, protocol["bank_dimension"]
     try:
+        refuse_no_file(run.files / names.MODEL)
         with safe_open(run.files / names.MODEL, framework="numpy") as model:
             entries, dimension = model.get_slice("bank").get_shape()
-    except (OSError, SafetensorError):
+    except (OSError, ValueError, SafetensorError):
         return None
     return entries, dimension
 
