@@ -113,9 +113,9 @@ def _flush(path: Path) -> None:
             os.close(descriptor)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole text file, or none."""
-    with replacing(path) as partial:
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a whole text file, or none; `durable` as for `replacing`."""
+    with replacing(path, durable=durable) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

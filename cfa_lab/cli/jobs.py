@@ -1,15 +1,17 @@
 """From the command line of a multirun to its jobs, each with its checked configuration."""
 
 import pickle
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, is_dataclass
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from functools import partial
 from itertools import compress
 from operator import not_
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -19,6 +21,8 @@ from cfa_lab.cli.literal import literal
 from cfa_lab.cli.schema import dotted_keys, to_config
 from cfa_lab.config import Config
 
+_WHOLE_NUMBER = re.compile(r"([A-Za-z_][\w.]*)=(0|-?[1-9]\d{0,17})")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -27,10 +31,11 @@ class Job:
     overrides: list[str]
     """As on the command line of a single run."""
     config: Config
-    composed: DictConfig
-    """Hydra's configuration of the job, the part below `hydra` included."""
     subdir: str
     """Its folder's name below the sweep's."""
+    compose: Callable[[], DictConfig] = field(repr=False, compare=False)
+    """Gives Hydra's configuration of the job, the part below `hydra` included, to look at: it is
+    another job's as soon as that one is asked for."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -104,55 +109,145 @@ class Composer:
         self._loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._composed: dict[tuple[str, ...], bytes] = {}  # read again faster than copied
+        self._live: dict[tuple[str, ...], _Live] = {}
         self._parsed: dict[str, Override] = {}
         groups = {key for key in Config.__dataclass_fields__ if _is_group(key)}
         self._plain = {*dotted_keys(), *plain} - groups
         raw: Any = OmegaConf.to_container(master.hydra, resolve=False)
+        self._named_by_overrides = "override" in raw["sweep"]["subdir"]
         if "override_dirname" in raw["sweep"]["subdir"]:
             self._plain = set()  # such a name is made of all overrides while composing
 
     def job(self, overrides: list[str], number: int) -> Job:
         """A job; raises UserError or Hydra's exception where there is no such configuration."""
-        composed = self.compose(overrides, number)
+        live = self._set(overrides, number)
         return Job(
             overrides=overrides,
-            config=to_config(task_part(composed)),
-            composed=composed,
-            subdir=str(OmegaConf.select(composed, "hydra.sweep.subdir")),
+            config=live.config(),
+            subdir=str(OmegaConf.select(live.composed, "hydra.sweep.subdir")),
+            compose=partial(self._told, overrides, number),
         )
 
-    def compose(self, overrides: list[str], number: int) -> DictConfig:
-        """Hydra's configuration of a job; raises Hydra's exception where there is none."""
+    def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """Hydra's configuration of a job, for keeps; raises its exception where there is none."""
+        files, values = self._parts(overrides)
+        composed = self._fresh(files)
+        for key, override in values.items():
+            _set(composed, key, override)
+        _number(composed, number)
+        self._tell_overrides(composed, overrides)
+        return composed
+
+    def _set(self, overrides: Sequence[str], number: int) -> "_Live":
+        """The configuration of the same files, set for this job."""
+        files, values = self._parts(overrides)
+        live = self._live.pop(files, None)  # it comes back if all goes well
+        if live is None or not live.takes(values):
+            live = _Live(self._fresh(files))
+        live.set(values)
+        _number(live.composed, number)
+        if self._named_by_overrides:
+            self._tell_overrides(live.composed, overrides)
+        self._live[files] = live
+        return live
+
+    def _told(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """Likewise, with all that stands below `hydra`."""
+        composed = self._set(overrides, number).composed
+        self._tell_overrides(composed, overrides)
+        return composed
+
+    def _parts(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Override]]:
+        """The overrides that choose files, and by key those that set a value afterwards."""
+        files: list[str] = []
+        values: dict[str, Override] = {}
         for text in overrides:
-            if text not in self._parsed:
-                (self._parsed[text],) = self._parser.parse_overrides([text])
-        parsed = [self._parsed[text] for text in overrides]
-        plain = [
-            override.type is OverrideType.CHANGE and override.get_key_element() in self._plain
-            for override in parsed
-        ]
-        files = tuple(o for o, is_plain in zip(overrides, plain, strict=True) if not is_plain)
+            parsed = self._parsed.get(text) or self._parse(text)
+            key = parsed.get_key_element()
+            if parsed.type is OverrideType.CHANGE and key in self._plain:
+                values.pop(key, None)  # the last of equal keys counts, at its place
+                values[key] = parsed
+            else:
+                files.append(text)
+        return tuple(files), values
+
+    def _parse(self, text: str) -> Override:
+        found = _WHOLE_NUMBER.fullmatch(text)
+        if found and found[1] in self._plain:  # as seeds are, and their parser is slow
+            parsed = Override(
+                type=OverrideType.CHANGE,
+                key_or_group=found[1],
+                value_type=ValueType.ELEMENT,
+                _value=int(found[2]),
+                input_line=text,
+            )
+        else:
+            (parsed,) = self._parser.parse_overrides([text])
+        self._parsed[text] = parsed
+        return parsed
+
+    def _fresh(self, files: tuple[str, ...]) -> DictConfig:
+        """A configuration of these files that is nobody else's."""
         if files not in self._composed:
             read = self._loader.load_sweep_config(self._master, list(files))
             self._composed[files] = pickle.dumps(read, -1)
-        composed = pickle.loads(self._composed[files])
-        for override, is_plain in zip(parsed, plain, strict=True):
-            if is_plain:
-                _set(composed, override.get_key_element(), override.value(), override.input_line)
+        return pickle.loads(self._composed[files])
+
+    def _tell_overrides(self, composed: DictConfig, overrides: Sequence[str]) -> None:
+        """Let the part below `hydra` say what the job was asked with."""
+        own = [o.startswith("hydra.") for o in overrides]
         with open_dict(composed):
-            composed.hydra.job.num, composed.hydra.job.id = number, str(number)
-            own = [o.startswith("hydra.") for o in overrides]
             composed.hydra.overrides.task = [*compress(overrides, map(not_, own))]
             before = self._master.hydra.overrides.hydra
             composed.hydra.overrides.hydra = [*before, *compress(overrides, own)]
-        return composed
 
 
-def _set(composed: DictConfig, key: str, value: Any, line: str | None) -> None:
+class _Live:
+    """The configuration of one choice of files, set anew for each job.
+
+    Only values that another job has otherwise are set: to copy all of it for each job takes ten
+    times as long.
+    """
+
+    def __init__(self, composed: DictConfig):
+        self.composed = composed
+        self._task = task_part(composed)
+        self._lines: dict[str, str | None] = {}
+        self._is_checked = False
+
+    def takes(self, values: Mapping[str, Override]) -> bool:
+        """Whether all that was set before is set again; mappings would be merged with it."""
+        plain = not any(isinstance(override.value(), dict) for override in values.values())
+        return plain and self._lines.keys() <= values.keys()
+
+    def set(self, values: Mapping[str, Override]) -> None:
+        """Set what differs; raises Hydra's exception for a value that its key does not take."""
+        for key, override in values.items():
+            if self._lines.get(key) != (line := override.input_line) or line is None:
+                _set(self.composed, key, override)
+                if not key.startswith("hydra."):
+                    _set(self._task, key, override)
+                self._lines[key] = line
+
+    def config(self) -> Config:
+        """The checked configuration as it is set now; raises UserError."""
+        if self._is_checked:  # keys that are plain are known ones
+            return OmegaConf.to_object(self._task)  # pyright: ignore[reportReturnType]
+        config = to_config(self._task)
+        self._is_checked = True
+        return config
+
+
+def _number(composed: DictConfig, number: int) -> None:
+    with open_dict(composed):
+        composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+
+
+def _set(composed: DictConfig, key: str, override: Override) -> None:
     try:
-        OmegaConf.update(composed, key, value, merge=True)
+        OmegaConf.update(composed, key, override.value(), merge=True)
     except OmegaConfBaseException as error:
-        raise HydraException(f"Error merging override {line}") from error
+        raise HydraException(f"Error merging override {override.input_line}") from error
 
 
 def _is_group(key: str) -> bool:

@@ -15,8 +15,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from cfa_lab.cli.jobs import Job, make_jobs, task_part
-from cfa_lab.cli.task import link_latest, save_settings, study_index
+from cfa_lab.cli.jobs import Job, make_jobs
+from cfa_lab.cli.settings_files import has_settings, save_settings
+from cfa_lab.cli.task import link_latest, study_index
 from cfa_lab.errors import UserError
 from cfa_lab.files import typed
 from cfa_lab.launch.task import LostJob
@@ -113,10 +114,12 @@ def _told(outcome: Any, done: int, num_jobs: int, seconds: float) -> str:
 
 
 def _reuse(job: Job, folder: Path, found: Path, record: dict[str, Any]) -> Any:
-    from cfa_lab.study.job import JobOutcome, reuse
+    from cfa_lab.study.reuse import JobOutcome, reuse
 
     folder = reuse(job.config, folder, found, record)
-    save_settings(folder, task_part(job.composed), job.composed)
+    if not has_settings(folder):
+        composed = job.compose()
+        save_settings(folder, composed, composed, durable=False)  # they are soon made again
     return JobOutcome(status="reused", folder=folder, metrics=record["metrics"])
 
 
@@ -127,7 +130,7 @@ def launch_jobs(
 
     `first`: how many were launched before, which numbers them for Hydra.
     """
-    from cfa_lab.study.job import JobOutcome
+    from cfa_lab.study.reuse import JobOutcome
 
     arguments = [job.arguments for job in jobs.values()]
     try:
@@ -163,7 +166,7 @@ def _brought_here(job: Job, outcome: Any, folder: Path) -> Any:
 
 def _left_behind(job: Job, folder: Path) -> Any:
     """The outcome of a job that completed before its launcher stopped."""
-    from cfa_lab.study.job import JobOutcome
+    from cfa_lab.study.reuse import JobOutcome
 
     record = record_of(folder)
     own = asdict(job.config) | {"device": ""}  # a job may have chosen its GPU itself

@@ -7,15 +7,16 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cfa_lab.cli.importing import importing
 from cfa_lab.cli.interrupts import was_asked
 from cfa_lab.cli.messages import describe, of_the_machine
 from cfa_lab.cli.schema import to_config
+from cfa_lab.cli.settings_files import save_settings
 from cfa_lab.config import Config
 from cfa_lab.errors import UserError
-from cfa_lab.files import replacing, write_atomically
+from cfa_lab.files import replacing
 from cfa_lab.progress import phase, show_progress
 from cfa_lab.records import names
 from cfa_lab.records.folders import is_kept
@@ -101,7 +102,8 @@ def _one_of_many(cfg: DictConfig, folder: Path) -> Any:
 
 def _outcome(cfg: DictConfig, folder: Path, hydra_config: Any, *, ours: bool) -> Any:
     with phase("starting"), importing():
-        from cfa_lab.study.job import JobOutcome, run_once
+        from cfa_lab.study.job import run_once
+        from cfa_lab.study.reuse import JobOutcome
 
     try:
         config = on_its_gpu(to_config(cfg), hydra_config.hydra.job.num)
@@ -147,22 +149,6 @@ def on_its_gpu(config: Config, number: int) -> Config:
         if (count := torch.cuda.device_count()) > 1:
             config.device = f"cuda:{number % count}"
     return config
-
-
-def save_settings(folder: Path, cfg: DictConfig, hydra_config: Any) -> None:
-    """Write `.hydra/` as Hydra does, but not before training begins.
-
-    A run that goes on keeps the settings it was started with.
-    """
-    if (folder / names.OVERRIDES).is_file() and is_kept(folder):
-        return
-    (folder / names.SETTINGS).mkdir(exist_ok=True)
-    task = [a for a in hydra_config.hydra.overrides.task if not a.startswith("resume=")]
-    write_atomically(folder / names.CONFIG, OmegaConf.to_yaml(cfg))
-    write_atomically(
-        folder / names.HYDRA, OmegaConf.to_yaml(OmegaConf.masked_copy(hydra_config, ["hydra"]))
-    )
-    write_atomically(folder / names.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(task)))
 
 
 def link_latest(root: Path, folder: Path) -> None:

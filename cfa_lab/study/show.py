@@ -14,7 +14,7 @@ from cfa_lab.report.settings import goes_with, is_of_the_data
 from cfa_lab.study.plan import PlannedJob, seconds_left
 
 if TYPE_CHECKING:
-    from cfa_lab.study.job import JobOutcome
+    from cfa_lab.study.reuse import JobOutcome
 
 STATES = ("done", "unfinished", "failed", "new", "unknown")
 

@@ -36,9 +36,11 @@ def state_of(config: Config, index: RunIndex, seen: dict[str, Any]) -> PlannedJo
 
 def keys_of(config: Config, seen: dict[str, Any]) -> tuple[str, str]:
     """The fit key and the run key of a job; raises UserError where they cannot be computed here."""
-    table = _once(seen, f"{config.dataset} {config.category}", lambda: read_table(config))
+    data = f"{config.dataset} {config.category}"
+    table = _once(seen, data, lambda: read_table(config))
     weights = _once(seen, f"{config.backbone}", lambda: _weights_hash(config))
-    geometry = geometry_of(config, depth_of(config, table))
+    depth = _once(seen, f"{data} {config.image}", lambda: depth_of(config, table))
+    geometry = geometry_of(config, depth)
     num_threads = count_threads(config.trainer.num_threads)
     fit_key = fit_key_of(config, table, geometry, weights, num_threads)
     return fit_key, run_key_of(config, table, fit_key)

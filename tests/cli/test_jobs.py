@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from cfa_lab.cli import task
 from cfa_lab.cli.combinations import combine
 from cfa_lab.cli.jobs import Job, make_jobs, task_part
-from cfa_lab.cli.schema import VERSION_BASE
+from cfa_lab.cli.schema import VERSION_BASE, to_config
 from cfa_lab.cli.task import link_latest
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
@@ -49,8 +49,11 @@ def test_jobs_are_every_combination_as_hydra_composes_it():
     assert len(jobs) == 16
     loader = GlobalHydra.instance().config_loader()
     for job in jobs:
-        literal = loader.load_sweep_config(job.composed, job.arguments)
-        assert task_part(literal) == task_part(job.composed)
+        composed = job.compose()
+        literal = loader.load_sweep_config(composed, job.arguments)
+        assert task_part(literal) == task_part(composed)
+        assert to_config(task_part(composed)) == job.config
+        assert composed.hydra.sweep.subdir == job.subdir
     assert [job.config.loss.K for job in jobs[:5]] == [1, 1, 1, 1, 3]
     assert [job.config.category for job in jobs[:2]] == ["a b", "c"]
     assert jobs[0].config.memory_bank.kind == "ema"
@@ -146,6 +149,25 @@ def test_all_in_a_case_is_each_category_of_its_data_set(tmp_path: Path):
 def test_cases_of_another_form_and_doubled_keys_are_refused(cases: Any, message: str):
     with pytest.raises(UserError, match=message):
         jobs_of(params={"seed": "0,1"}, cases=cases)
+
+
+def test_no_job_has_what_only_the_one_before_was_asked_for():
+    """Jobs of the same files share one configuration that is set anew for each of them."""
+    tags = ["backbone.tags={v1:x}", "backbone.tags={v2:y} seed=2", "loss.J=0", "", "seed=3"]
+    jobs = jobs_of(cases={"one": [*tags, "dataset.subset_seed=7", "seed=3 loss.K=1"]})
+    found = [(job.config.seed, job.config.loss.J, job.config.dataset.subset_seed) for job in jobs]
+    assert found == [(0, 3, 0), (2, 3, 0), (0, 0, 0), (0, 3, 0), (3, 3, 0), (0, 3, 7), (3, 3, 0)]
+    usual = {"v1": "tv_in1k", "v2": "tv2_in1k"}
+    tags = [job.config.backbone.tags for job in jobs]
+    assert tags == [usual | {"v1": "x"}, usual | {"v2": "y"}, *[usual] * (len(jobs) - 2)]
+    assert [job.subdir for job in jobs] == [job.compose().hydra.sweep.subdir for job in jobs]
+    told = jobs[1].compose().hydra.overrides.task
+    assert [*told] == ["backbone.tags={v2:y}", "seed=2"] and jobs[1].compose().seed == 2
+
+
+def test_a_name_may_be_made_of_what_a_job_was_asked_for():
+    pattern = "hydra.sweep.subdir='${hydra.overrides.task[0]}'"
+    assert [job.subdir for job in jobs_of(pattern, "seed=1,2")] == ["seed=1", "seed=2"]
 
 
 def test_an_unknown_key_in_a_case_is_refused_before_any_job():

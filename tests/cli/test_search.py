@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from cfa_lab.cli.schema import VERSION_BASE
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.errors import UserError
-from cfa_lab.study.job import JobOutcome
+from cfa_lab.study.reuse import JobOutcome
 
 pytest.importorskip("optuna", reason="needs the extra `search`")
 

@@ -60,6 +60,12 @@ def test_a_study_with_finished_runs_is_planned_without_torch(
     )
     assert found.returncode == 0, found.stderr
     assert [line.split()[1] for line in found.stdout.splitlines()[1:]] == ["done", "new"]
+    asked = WITHOUT.format(arguments=command[3:])  # nor is any needed to take it for done
+    found = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert found.returncode == 0, found.stderr
+    assert "1 jobs: 1 reused" in found.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="processor time cannot be told here")

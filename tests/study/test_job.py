@@ -14,8 +14,9 @@ from cfa_lab.run import prepare as preparation
 from cfa_lab.run import run as run_module
 from cfa_lab.run.prepare import make_backbone
 from cfa_lab.study.index import RunIndex
-from cfa_lab.study.job import JobOutcome, run_once
+from cfa_lab.study.job import run_once
 from cfa_lab.study.plan import plan, seconds_left
+from cfa_lab.study.reuse import JobOutcome
 from cfa_lab.study.show import headline
 
 Configure = Callable[..., Config]

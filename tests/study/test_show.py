@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.tiny import compose
 
-from cfa_lab.study.job import JobOutcome
 from cfa_lab.study.plan import PlannedJob
+from cfa_lab.study.reuse import JobOutcome
 from cfa_lab.study.show import list_jobs, show_summary
 
 
