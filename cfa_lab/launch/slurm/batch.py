@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from cfa_lab.errors import UserError
@@ -20,6 +21,7 @@ from cfa_lab.files import write_atomically
 from cfa_lab.launch.slurm import scheduler
 from cfa_lab.launch.slurm.options import Options
 from cfa_lab.launch.task import End, Task, unpacked
+from cfa_lab.texts import read_json
 
 FOLDER = ".slurm"
 TASKS, ID = "tasks.json", "id"
@@ -57,7 +59,7 @@ class Array:
     def tasks(self) -> list[str]:
         """The identities of its jobs, by index."""
         with suppress(OSError, ValueError):
-            return json.loads((self.folder / TASKS).read_text(encoding="utf-8"))
+            return read_json(self.folder / TASKS)
         return []
 
     def file(self, index: int, kind: str) -> Path:
@@ -70,6 +72,27 @@ class Array:
             return unpacked(self.file(index, END).read_bytes())
         except OSError:
             return None
+
+
+@dataclass
+class Submitted:
+    """A job of an array, and what became of it before."""
+
+    array: Array
+    index: int
+    position: object = None
+    """Where its run stood when it was handed in."""
+    missed: int = 0
+    """Answers of Slurm in which it was over, without having left an end."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.array.name, self.index
+
+    @property
+    def id(self) -> str | None:
+        number = self.array.id()
+        return None if number is None else f"{number}_{self.index}"
 
 
 def hand_in(root: Path, tasks: Sequence[Task], options: Options) -> Array:

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,37 +10,27 @@ from filelock import FileLock
 from cfa_lab.errors import UserError
 from cfa_lab.launch.board import Board, board
 from cfa_lab.launch.slurm import scheduler
-from cfa_lab.launch.slurm.batch import BEGUN, CALL, FOLDER, LOG, Array, arrays, hand_in, tidy
+from cfa_lab.launch.slurm.batch import (
+    BEGUN,
+    CALL,
+    FOLDER,
+    LOG,
+    Submitted,
+    arrays,
+    hand_in,
+    tidy,
+)
 from cfa_lab.launch.slurm.options import Options
 from cfa_lab.launch.slurm.scheduler import OVER, NoAnswer, State
+from cfa_lab.launch.slurm.silence import Silence
 from cfa_lab.launch.slurm.verdict import Verdict, judge, never_starts, position
 from cfa_lab.launch.task import End, LostJob, Task
+from cfa_lab.progress import duration
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """At files; Slurm is asked every `poll_s` seconds."""
 LOOKS_TO_BE_GONE = 2
 """Answers of Slurm in which a job has to be missing: files may be seen late on another machine."""
-
-
-@dataclass
-class Submitted:
-    """A job of an array, and what became of it before."""
-
-    array: Array
-    index: int
-    position: object = None
-    """Where its run stood when it was handed in."""
-    missed: int = 0
-    """Answers of Slurm in which it was over, without having left an end."""
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.array.name, self.index
-
-    @property
-    def id(self) -> str | None:
-        number = self.array.id()
-        return None if number is None else f"{number}_{self.index}"
 
 
 def run_slurm(
@@ -130,6 +119,7 @@ class _Watch:
         self._spent: Counter[tuple[int, str]] = Counter()
         self._asked = 0.0
         self._warned: set[str] = set()
+        self._silence = Silence(shown.say)
 
     def begin(self) -> None:
         """Find what runs already and hand in the rest; one command at a time."""
@@ -227,13 +217,21 @@ class _Watch:
     def _show(self, states: Mapping[tuple[str, int], State]) -> None:
         counts: Counter[str] = Counter()
         stuck: Counter[str] = Counter()
-        for job in self.left.values():
+        running = {
+            number: (job, self._tasks[number])
+            for number, job in self.left.items()
+            if (state := states.get(job.key)) is not None and state.word == "RUNNING"
+        }
+        silent = self._silence.look(running)
+        for number, job in self.left.items():
             state = states.get(job.key)
             if state is None or state.word in OVER:
                 counts["ending"] += 1
             elif state.word == "PENDING":
                 counts[f"waiting ({state.reason})" if state.reason else "waiting"] += 1
                 stuck[state.reason] += never_starts(state.reason)
+            elif number in silent:
+                counts[f"silent for {duration(max(silent.values()))}"] += 1
             else:
                 counts[state.word.lower()] += 1
         self._shown.state(dict(sorted(counts.items())))
