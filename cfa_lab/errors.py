@@ -1,4 +1,7 @@
-"""The one exception that stands for a user's mistake."""
+"""The one exception that stands for a user's mistake, and what raises it for arguments."""
+
+import argparse
+from typing import NoReturn
 
 
 class UserError(ValueError):
@@ -8,3 +11,11 @@ class UserError(ValueError):
     command line prints it without a traceback and exits with code 1; a library user sees a
     `ValueError`.
     """
+
+
+class Parser(argparse.ArgumentParser):
+    """A sub-command's arguments; mistakes in them are one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        word = self.prog.rpartition(" ")[2]
+        raise UserError(f"{word}: {message}; see {self.prog} --help")

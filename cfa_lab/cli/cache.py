@@ -1,6 +1,5 @@
 """`python -m cfa_lab cache`: what the feature store holds, and making it smaller."""
 
-import argparse
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from cfa_lab.config import conf_dir
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.features.folder import GIGABYTE, StoredFile, stored_files, trim
 from cfa_lab.features.weights_hashes import forget
 from cfa_lab.files import user_path
@@ -17,7 +16,7 @@ from cfa_lab.texts import parse_json, refuse_no_file
 
 def main(arguments: list[str]) -> None:
     """List the store, or delete from it what is asked."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab cache",
         description="List the stored features, most recently used last; a line for each kind.",
     )

@@ -1,9 +1,8 @@
 """`python -m cfa_lab completion bash`: what a shell needs to complete commands, keys, options."""
 
-import argparse
-
 from cfa_lab.config import conf_dir
 from cfa_lab.config.meanings import meanings
+from cfa_lab.errors import Parser
 
 BASH = r"""# completion of cfa-lab and of python -m cfa_lab; made by `cfa-lab completion bash`
 _cfa_lab_words='{words}'
@@ -37,7 +36,7 @@ complete -o default -F _cfa_lab_module python python3
 
 def main(arguments: list[str]) -> None:
     """Print the script."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab completion",
         description="Print what completes sub-commands, keys, groups and their options.",
         epilog='bash: eval "$(cfa-lab completion bash)" in ~/.bashrc; zsh: the same in ~/.zshrc',

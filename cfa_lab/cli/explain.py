@@ -1,6 +1,5 @@
 """`python -m cfa_lab explain KEY`: what a key means, what it may hold, and what it is set to."""
 
-import argparse
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -10,7 +9,7 @@ from cfa_lab.cli.nearby import unknown_key
 from cfa_lab.config import Config, conf_dir
 from cfa_lab.config.meanings import Meaning, meanings
 from cfa_lab.config.presets import presets
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 
 OF_HYDRA = {
     "experiment": "a file of settings, conf/experiment/<name>.yaml",
@@ -34,7 +33,7 @@ NO_DEFAULT = ("features.folder", "dataset.root", "features.workers")
 
 def main(arguments: list[str], compose: Compose) -> None:
     """Explain keys and groups; raises UserError for an unknown one."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab explain",
         description="Say what a key means, what it may hold, its default and its value by preset.",
         epilog="Examples: explain loss.K; explain loss; explain experiment; explain (all groups)",

@@ -170,7 +170,7 @@ def _tell_if_dark(stored: Stored, peak: float, name: object) -> None:
         _TOLD.add(UNKNOWN)
         log.warning(
             "%s has no value above %g of 65535 and is almost black so: no image of more than 8 "
-            "bits was trained on that would say how many count; set image.bits, %d for this image "
+            "bits was trained on that would say how many count; run again with image.bits=%d "
             "(the doctor names all such)",
             *(name, peak, usual_bits(peak)),
         )

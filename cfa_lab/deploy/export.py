@@ -7,7 +7,7 @@ from typing import Any
 
 from cfa_lab.deploy.exported import OPENERS
 from cfa_lab.deploy.load import EXPORTED, model_folder
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.files import user_path
 
 MODEL = "model"
@@ -17,7 +17,7 @@ SUFFIXES = {kind: suffix for suffix, kind in EXPORTED.items()}
 
 def main(arguments: list[str]) -> None:
     """Export and say what the gate saw."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab export",
         description="Write the model of a run for another runtime. It is kept only if it scores "
         "like the original on images of the run and on random ones.",

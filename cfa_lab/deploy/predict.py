@@ -14,7 +14,7 @@ from cfa_lab.deploy.scan import scored_batches
 from cfa_lab.deploy.sources import STANDARD_INPUT, named_images
 from cfa_lab.deploy.table import PredictionTable
 from cfa_lab.deploy.writer import Outputs, Writer
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.files import user_path
 from cfa_lab.progress import phase, show_progress
 from cfa_lab.training.description import ModelDescription
@@ -134,7 +134,7 @@ def _new_folder() -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab predict",
         description="Score images with a trained detector; write a table and overlays.",
     )

@@ -14,7 +14,7 @@ from cfa_lab.deploy.load import EXPORTED, model_folder
 from cfa_lab.deploy.run_data import trained_on
 from cfa_lab.deploy.scan import Result, scored_batches
 from cfa_lab.deploy.sources import named_images
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.metrics.decisions import exact_interval
 from cfa_lab.metrics.thresholds import (
     carried_quantile,
@@ -140,7 +140,7 @@ def _tell(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab threshold",
         description="Set a run's thresholds from new images of normal parts.",
     )

@@ -1,6 +1,5 @@
 """`python -m cfa_lab doctor`: a data set checked before an hour is lost on it."""
 
-import argparse
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from cfa_lab.config import Config
 from cfa_lab.data.layouts import Options
 from cfa_lab.doctor.archives import identify, unpack
 from cfa_lab.doctor.sources import SOURCES
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.files import replacing, user_path
 
 Compose = Callable[[list[str]], Config]
@@ -20,7 +19,7 @@ MOST_SIZES = 3
 
 def main(arguments: list[str], compose: Compose) -> None:
     """Check a data set, unpack an archive, or say where data sets are; raises UserError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab doctor",
         description="Open every image and mask of a data set and say what would spoil a run; exit "
         "code 1 where something would. All categories, or the one given as category=...",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.files import user_path
 from cfa_lab.report.collect import Study, collect
 from cfa_lab.report.comparisons import Comparison
@@ -106,7 +106,7 @@ def choose_baseline(study: Study, text: str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab report",
         description="Read run folders and write report.html, results, tables and statistics.",
     )

@@ -1,11 +1,10 @@
 """`python -m cfa_lab dashboard`: the W&B workspace that compares runs, as code."""
 
-import argparse
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.tracking.columns import COLUMNS
 from cfa_lab.tracking.wandb_helper import one_line, shut_down
 from cfa_lab.tracking.wandb_session import import_wandb, require_connection
@@ -36,7 +35,7 @@ MAX_RUNS = 100
 
 def main(arguments: list[str]) -> None:
     """Save the workspace and say where it is; raises UserError where W&B cannot be reached."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab dashboard",
         description="Save a W&B workspace that compares the runs of a project, and print its"
         " address. Every call saves a new view.",

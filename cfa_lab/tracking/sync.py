@@ -1,11 +1,10 @@
 """`python -m cfa_lab sync`: upload every run that W&B could not be told of while it went on."""
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.files import user_path
 from cfa_lab.records import names
 from cfa_lab.tracking.upload import SCRATCH, is_synced, upload
@@ -19,7 +18,7 @@ QUIET_SECONDS = 600.0
 
 def main(arguments: list[str]) -> None:
     """Upload what is found below the named folders; raises UserError if any of it failed."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab sync",
         description="Upload every offline W&B run found below the folders; those that were"
         " uploaded before are skipped.",

@@ -55,3 +55,14 @@ def test_help_before_a_sub_command_is_its_help(monkeypatch, capsys):
         main()
     assert not end.value.code
     assert capsys.readouterr().out.startswith("usage: python -m cfa_lab completion")
+
+
+@pytest.mark.parametrize("word", sorted({*SUBCOMMANDS, *CONFIGURED} - {"bench"}))
+def test_arguments_that_a_sub_command_lacks_or_has_not_are_one_line(word: str, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cfa-lab", word, "--nosuch"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"cfa_lab: {word}: ") and f"see python -m cfa_lab {word} --help" in line
+    assert "required" in line or "--nosuch" in line

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,12 @@ def test_the_page_shows_the_same_dots_as_the_files():
     assert [len(found) for found in paths.values()] == [2, 1, 1]
     assert paths["mark"][0].attrib["d"].startswith(f"M{places[0]:.1f} ")
     assert dot_rows([], DotPanel(title="m", dots={}), colours={}) == ""
+
+
+def test_no_percent_beyond_100_is_marked():
+    panel = DotPanel(title="m", dots={"a": Dot(mean=0.99), "b": Dot(mean=0.0)})
+    assert {
+        *re.findall(r">(-?\d+)</text>", dot_rows(["a", "b"], panel, colours={"a": 0, "b": 1}))
+    } <= {str(percent) for percent in range(0, 101)}
+    alone = dot_rows(["a"], DotPanel(title="m", dots={"a": Dot(mean=0.99)}), colours={"a": 0})
+    assert ">100</text>" in alone and ">101</text>" not in alone

@@ -13,7 +13,7 @@ from cfa_lab.deploy.run_data import table_of_run
 from cfa_lab.deploy.submission.check import Found, check
 from cfa_lab.deploy.submission.form import MAPS, MASKS, NUM_IMAGES, SETS
 from cfa_lab.deploy.submission.write import private_images, write_category
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 from cfa_lab.files import replacing, user_path, write_atomically
 from cfa_lab.progress import each, show_progress
 from cfa_lab.records import names
@@ -170,7 +170,7 @@ def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def _parser() -> argparse.ArgumentParser:
     sets = " and ".join(SETS)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab submission",
         description=f"Score MVTec AD 2's {sets} with a run of each object, and pack maps and masks "
         "for its benchmark server; or check what is packed.",

@@ -3,7 +3,7 @@
 import argparse
 
 from cfa_lab.deploy.arguments import add_model, open_model
-from cfa_lab.errors import UserError
+from cfa_lab.errors import Parser, UserError
 
 MAX_PORT = 65535
 
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m cfa_lab view",
         description="Look at single images in the browser: map, mask, thresholds, and what a "
         "patch is compared with. Serves on 127.0.0.1 only.",

@@ -15,6 +15,8 @@ MARGIN = 14
 GAP = 16
 LABEL_LETTERS = 46
 PANEL = 156
+AIR = 0.005
+"""What may be shown beyond 0 and 100 %, so that marks there are whole."""
 PIXELS_BETWEEN_TICKS = 52
 PAGE_PANEL, PAGE_LETTERS = 560, 34
 """Width of the page's one panel, and letters of a label there."""
@@ -87,6 +89,8 @@ class DotRows:
         values = [v for d in panel.dots.values() for v in (d.mean, d.low, d.high, *d.points)]
         finite = [value for value in (*values, *marked) if math.isfinite(value)]
         low, high = span(min(finite), max(finite))
+        if min(finite) >= 0 and max(finite) <= 1:  # a share: there is nothing beyond 100 %
+            low, high = max(low, -AIR), min(high, 1 + AIR)
 
         def at(value: float) -> float:
             return left + (value - low) / (high - low) * self._panel
