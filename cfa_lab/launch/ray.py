@@ -10,7 +10,8 @@ from typing import Any
 
 from cfa_lab.errors import UserError
 from cfa_lab.launch.board import Board, board
-from cfa_lab.launch.task import End, LostJob, Task, perform, unpacked
+from cfa_lab.launch.ray_begun import Begun, begin, why_waiting
+from cfa_lab.launch.task import End, LostJob, Task, unpacked
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_ANSWER = 10.0
@@ -35,11 +36,12 @@ def run_ray(
     that ends with the command. Other arguments of `ray.init` are in `init`.
     """
     ray = _connect(address, init)
-    job = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(perform)
-    _warn_if_too_large(ray, {"CPU": num_cpus, "GPU": num_gpus}, say)
+    asked = {"CPU": num_cpus, "GPU": num_gpus}
+    job = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(begin)
+    _warn_if_too_large(ray, asked, say)
     try:
         with board(len(tasks), say) as shown:
-            jobs = _Jobs(ray, job, tasks, retries, shown, tell)
+            jobs = _Jobs(ray, job, tasks, retries, shown, tell, asked)
             try:
                 while jobs.left:
                     jobs.look()
@@ -52,14 +54,15 @@ def run_ray(
 
 
 def _connect(address: str | None, init: Mapping[str, Any]) -> Any:
+    # or a cluster that is lost is silently replaced by a new one of this machine; it is read as Ray
+    # is imported
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         ray = import_module("ray")
     except ImportError as error:
         raise UserError(
             f"hydra/launcher=ray needs Ray ({error}); pip install 'cfa-lab[ray]'"
         ) from error
-    # or a cluster that is lost is silently replaced by a new one of this machine
-    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     asked = {"address": address, "log_to_driver": False, "logging_level": logging.WARNING, **init}
     try:
         _knock(address)
@@ -101,16 +104,34 @@ class _Jobs:
         retries: int,
         shown: Board,
         tell: Callable[[Task, End], str],
+        asked: Mapping[str, float],
     ):
         self._ray, self._job, self._tasks = ray, job, tasks
-        self._retries, self._shown, self._tell = retries, shown, tell
+        self._retries, self._shown, self._tell, self._asked = retries, shown, tell, asked
         self._lost: Counter[int] = Counter()
+        self._begun = Begun(ray)
         self.ends: dict[int, End] = {}
-        self.left: dict[Any, int] = {job.remote(task.call): n for n, task in enumerate(tasks)}
+        self.left: dict[Any, int] = {self._hand_in(number): number for number in range(len(tasks))}
+
+    def _hand_in(self, number: int) -> Any:
+        """Let Ray have a job; returns what stands for its end."""
+        mark = number, self._lost[number]
+        return self._job.remote(self._tasks[number].call, self._begun.book, mark)
+
+    def _show(self) -> None:
+        """How many jobs run, and how many wait for what."""
+        left = {(number, self._lost[number]) for number in self.left.values()}
+        if (begun := self._begun.look()) is None:
+            self._shown.state({"with Ray": len(left)})
+            return
+        waiting = len(left - begun)
+        reason = why_waiting(self._ray, self._asked) if waiting else ""
+        counts = {"running": len(left & begun), f"waiting{reason}": waiting}
+        self._shown.state({state: count for state, count in counts.items() if count})
 
     def look(self) -> None:
         """See which jobs have ended, after waiting a little for one."""
-        self._shown.state({"with Ray": len(self.left)})
+        self._show()
         ready, _ = self._ray.wait(list(self.left), timeout=SECONDS_BETWEEN_LOOKS)
         for reference in ready:
             number = self.left.pop(reference)
@@ -122,7 +143,7 @@ class _Jobs:
                 lost = LostJob(f"Ray lost it: {_first_sentence(error)}")
                 if self._lost[number] <= self._retries:
                     self._shown.say(f"{task.name}: {lost}; it is started again")
-                    self.left[self._job.remote(task.call)] = number
+                    self.left[self._hand_in(number)] = number
                     continue
                 end = End(error=lost)
             self.ends[number] = end

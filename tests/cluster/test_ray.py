@@ -17,6 +17,7 @@ from helpers.cluster import Launch, lines, task, until
 from cfa_lab.errors import UserError
 from cfa_lab.launch.ray import run_ray
 from cfa_lab.launch.task import Task
+from cfa_lab.progress import shown as progress
 
 pytestmark = pytest.mark.cluster
 
@@ -141,6 +142,59 @@ def test_what_no_node_has_is_named(cluster: Cluster, tmp_path: Path):
     until(lambda: launched.heard("hydra.launcher.num_cpus=3, and no node has over 2"))
     cluster.add(f"--address={cluster.address}", num_cpus=3)
     assert launched.ends()[0].error is None
+
+
+def states(launched: Launch, *wanted: str) -> None:
+    """Wait until the live line has shown each of these."""
+    seen: set[str] = set()
+
+    def all_seen() -> bool:
+        launched.heard("")
+        seen.update(str(phase) for phase in progress._phases)
+        return all(any(text in line for line in seen) for text in wanted)
+
+    try:
+        until(all_seen)
+    except AssertionError:
+        raise AssertionError(seen) from None
+
+
+def test_the_live_line_tells_running_from_waiting_and_why(cluster: Cluster, tmp_path: Path):
+    gate = tmp_path / "gate"
+    wait = f"note('ran')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.1)"
+    tasks = [task(tmp_path, f"job{i}", wait) for i in range(6)]
+    launched = launch(tasks, address=cluster.address)
+    states(launched, "0/6 jobs  4 running, 2 waiting (no CPU free)")
+    cluster.kill(1)  # what ran there waits again
+    states(launched, "0/6 jobs  2 running, 4 waiting (no CPU free)")
+    gate.touch()
+    assert [end.error for end in launched.ends()] == [None] * 6
+    launched = launch([task(tmp_path, "large", "")], address=cluster.address, num_cpus=3)
+    states(launched, "0/1 jobs  1 waiting (no node has 3 CPU)")
+    cluster.add(f"--address={cluster.address}", num_cpus=3)
+    assert launched.ends()[0].error is None
+
+
+LOST = """
+from cfa_lab.launch.ray import _connect
+ray = _connect(None, {})
+ray.shutdown()  # as where the connection is lost
+for ask in (ray.nodes, ray.available_resources, lambda: ray.put(1)):
+    try:
+        ask()
+    except Exception as error:
+        print(type(error).__name__)
+print(ray.is_initialized())
+"""
+
+
+def test_a_ray_that_is_lost_is_not_replaced_by_another_one(tmp_path: Path):
+    """Without `RAY_ENABLE_AUTO_CONNECT=0`, any call would start one of this machine, and jobs
+    would run there."""
+    command = [sys.executable, "-c", LOST]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    *errors, running = done.stdout.split()
+    assert len(errors) == 3 and running == "False", done.stdout + done.stderr
 
 
 def test_a_ray_that_is_not_there_is_one_line(tmp_path: Path):
