@@ -29,6 +29,8 @@ class ImageFacts:
     size: Size = (0, 0)
     num_frames: int = 1
     is_constant: bool = False
+    is_two_valued: bool = False
+    """Whether there are two values and no others, as in a mask."""
     content: str = ""
     """A hash of the values."""
     look: np.ndarray | None = None
@@ -68,11 +70,13 @@ def image_facts(path: Path) -> ImageFacts:
     except (UserError, OSError) as error:
         return ImageFacts(error=str(error))
     is_constant = bool((values == values[:1, :1]).all())
+    ends = (values == values.min()) | (values == values.max())
     return ImageFacts(
         mode=mode,
         size=(values.shape[0], values.shape[1]),
         num_frames=frames,
         is_constant=is_constant,
+        is_two_valued=not is_constant and bool(ends.all()),
         look=None if is_constant else perceptual_hash(values),
         content=content_hash(values),
         deep=None if stored is None else file_depth(stored, values),

@@ -32,6 +32,14 @@ def about_images(
             f"{len(constant)} images have one colour all over: {named(constant)}; "
             "the camera or the export failed there, so take them out",
         )
+    two = {path for path, fact in good.items() if fact.is_two_valued}
+    if two and not any(sample.path in two for sample in table.train):
+        yield Finding(
+            True,
+            f"{len(two)} images hold two values only, as masks do: {named(sorted(two))}; if they "
+            "are masks, move them into a folder called ground_truth, or name theirs with "
+            "dataset=folder dataset.masks",
+        )
     refused: dict[Size, str] = {}
     for path, fact in good.items():
         if fact.size not in refused:

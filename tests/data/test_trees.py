@@ -377,6 +377,16 @@ def test_splits_without_a_folder_of_normal_images_are_no_categories(tmp_path: Pa
         locate("auto", tmp_path)
 
 
+def test_splits_are_no_categories_of_the_layout_folder_either(tmp_path: Path):
+    make(
+        tmp_path, [f"{place}/{i}.png" for place in ("train/OK", "test/OK", "test/NG") for i in "01"]
+    )
+    assert categories("folder", tmp_path) == []
+    with pytest.raises(UserError, match=r"it is the folder of one category; set dataset\.root to"):
+        read_samples("folder", tmp_path, tmp_path.name)
+    assert categories("folder", tmp_path, Options(normal=("OK",))) == ["test", "train"]
+
+
 def test_no_masks_at_all_are_told_with_where_they_were_looked_for(tmp_path: Path):
     make(tmp_path, ["part/train/good/0.png", "part/test/dent/0.png", "part/Segmente/dent/0.png"])
     table = read_samples("mvtec", tmp_path, "part")

@@ -301,6 +301,13 @@ BROKEN = [
     Broken("mask_truncated", "mvtec", cut(MASK), "cannot read mask", "fails"),
     Broken("animation", "mvtec", animate(TRAIN), "several frames", "-"),
     Broken("constant", "mvtec", put(TRAIN, GREY * 0), "one colour all over", "-"),
+    Broken(
+        "masks_for_images",
+        "mvtec",
+        put("toy/test/Segmente/000.png", (GREY > 99) * np.uint8(255)),
+        "1 images hold two values only, as masks do: toy/test/Segmente/000.png",
+        "-",
+    ),
     # masks that do not fit
     Broken(
         "masks_missing",

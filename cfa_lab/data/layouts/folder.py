@@ -49,11 +49,13 @@ def _categories(root: Path, options: Options) -> list[str]:
     if _is_category(root, options):
         return [root.name]
     names = readable_folder_names(root)
+    if options.normal is None:  # splits are no categories: that is another layout, if any
+        names = [name for name in names if not is_split(name)]
     return [name for name in names if _is_category(root / name, options)]
 
 
 def _matches(root: Path, options: Options) -> bool:
-    """Not where splits would be taken for categories: that is another layout, if any."""
+    """Not where a split would be taken for a category: that is another layout, if any."""
     return not all(map(is_split, _categories(root, options)))
 
 
