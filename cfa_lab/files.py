@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from filelock import FileLock, Timeout
 
 PARTIAL = ".partial"
 """Ends the names of files that are being written; they begin with a dot."""
+MOST_OF_NAME = 200
+"""Bytes of a file's name that the name of an unfinished one repeats."""
 STALE_SECONDS = 3600.0
 """A file still unfinished after this time belongs to a process that was killed."""
 
@@ -38,7 +41,7 @@ def replacing(path: Path, *, durable: bool = True) -> Generator[Path]:
     A reader finds the old file or the new one, after a loss of power too (where `durable`); a
     failing body leaves nothing behind, a killed process what `remove_partials` removes.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(f".{_short(path.name)}.{os.getpid()}{PARTIAL}")
     try:
         yield partial
         if durable:
@@ -49,6 +52,12 @@ def replacing(path: Path, *, durable: bool = True) -> Generator[Path]:
     finally:
         with suppress(OSError):  # the folder may be gone; whatever brought us here counts
             partial.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more in the 255 bytes that file systems allow."""
+    content = os.fsencode(name)
+    return name if len(content) <= MOST_OF_NAME else sha256(content).hexdigest()[:16]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cfa_lab.files import STALE_SECONDS, draft_of, remove_partials, replacing
+from cfa_lab.files import STALE_SECONDS, draft_of, remove_partials, replacing, write_atomically
 
 KILLED = """
 import os, signal, sys
@@ -58,3 +58,10 @@ def test_partials_go_at_once_or_where_others_write_when_they_are_old(tmp_path: P
         partial.write_text("whole")
     remove_partials(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_name_as_long_as_file_systems_allow_can_be_replaced(tmp_path: Path):
+    names = ["x" * 251 + ".csv", "ß" * 125 + ".csv"]
+    for name in names:
+        write_atomically(tmp_path / name, name)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {n: n for n in names}

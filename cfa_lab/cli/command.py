@@ -1,7 +1,9 @@
 """The program: sub-commands, Hydra, and the way out for every error."""
 
+import errno
 import gc
 import importlib
+import io
 import os
 import sys
 from importlib.metadata import version
@@ -65,6 +67,8 @@ Example: python -m cfa_lab plan category=all seed=0,1,2"""
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 1."""
     interrupts.listen()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or pipe of ASCII shows what it can
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _dispatch(sys.argv[1:])
         sys.stdout.flush()
@@ -76,7 +80,10 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         leave(describe(error))
     except OSError as error:
-        leave(f"{error.filename or 'the disk'}: {error.strerror}{another_place(sys.argv[1:])}")
+        place = another_place(sys.argv[1:])
+        if error.errno == errno.ENAMETOOLONG and MULTIRUN_FLAGS & set(sys.argv):
+            place = "; name the runs shorter: 'hydra.sweep.subdir=${hydra.job.num}'"
+        leave(f"{error.filename or 'the disk'}: {error.strerror}{place}")
     except KeyboardInterrupt:
         many = MULTIRUN_FLAGS & set(sys.argv)
         again = "; the same command goes on where it was" if many else ""

@@ -1,4 +1,7 @@
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,18 @@ def test_arguments_that_a_sub_command_lacks_or_has_not_are_one_line(word: str, m
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"cfa_lab: {word}: ") and f"see python -m cfa_lab {word} --help" in line
     assert "required" in line or "--nosuch" in line
+
+
+def test_a_pipe_of_ascii_shows_other_letters_as_it_can(tmp_path: Path):
+    for place in ("train/good", "test/good"):
+        (tmp_path / "größe ねじ" / place).mkdir(parents=True)
+        (tmp_path / "größe ねじ" / place / "0.png").touch()
+    arguments = ["doctor", "dataset=mvtec", f"dataset.root={tmp_path}", "--names"]
+    told = subprocess.run(
+        [sys.executable, "-m", "cfa_lab", *arguments],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert rb"gr\xf6\xdfe \u306d\u3058" in told.stdout and b"Traceback" not in told.stderr
