@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from cfa_lab.config import conf_dir
@@ -29,8 +30,7 @@ def refuse_endless_files(arguments: Sequence[str]) -> None:
 
 
 def _folders(arguments: Sequence[str]) -> Iterator[str]:
-    following = [*arguments[1:], ""]
-    for argument, after in zip(arguments, following, strict=True):
+    for argument, after in zip_longest(arguments, arguments[1:], fillvalue=""):
         if match := _FOLDER.fullmatch(argument):
             yield after if match[2] is None else match[2]
         elif match := _SEARCH_PATH.fullmatch(argument):

@@ -19,7 +19,7 @@ Commas = Literal["several", "alone", "ambiguous"]
 OF_HYDRA = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 """Keys of Hydra's own that are texts."""
 ALSO_NULL = ("experiment",)
-"""Groups that may be left out."""
+"""Groups that may be left out, of which Hydra takes no null on the command line."""
 
 _LEFT_ALONE = re.compile(
     r"""\s*(['"]|$)|.*\$\{|(choice|range|interval|glob|sort|shuffle|tag|str|extend_list)\("""
@@ -45,7 +45,15 @@ def from_python(arguments: Sequence[str]) -> list[str]:
 
     Raises UserError where it may not, and for dicts, as which nested parameters of a sweep arrive.
     """
-    return [_from_python(argument) for argument in arguments]
+    given = [_from_python(argument) for argument in arguments]
+    left_out = {key for key in ALSO_NULL if _last(given, key) == "null"}
+    return [one for one in given if one.partition("=")[0] not in left_out]
+
+
+def _last(arguments: Sequence[str], key: str) -> str | None:
+    """What the last argument says of a key; None where none does."""
+    values = [value for name, _, value in (a.partition("=") for a in arguments) if name == key]
+    return values[-1] if values else None
 
 
 def _from_python(argument: str) -> str:

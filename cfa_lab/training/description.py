@@ -19,6 +19,16 @@ READABLE = (1, SCHEMA)
 """Schema 1 knows neither thresholds nor colours, nor where the backbone's weights came from."""
 
 
+OF_BACKBONE = {
+    *("model", "layers", "activation", "divide_by_channels", "padding", "norm", "mean", "std"),
+}
+"""The fields of `Architecture`."""
+MOST_PIXELS = 2**27
+"""Of a network's input; larger ones fit no memory."""
+MOST_THREADS = 4096
+"""No machine has more cores, and each thread takes memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelThresholds:
     """From which score on an image, and a pixel, is a defect (`score >= threshold`).
@@ -91,16 +101,42 @@ def _check(values: Mapping[str, Any]) -> None:
     channels = values["channels"]
     if not channels or not all(type(count) is int and count > 0 for count in channels):
         raise ValueError(f"channels {channels!r}, allowed: the number of each level's maps")
-    for name in ("scoring", "backbone", "features"):
+    for name in ("scoring", "backbone", "features", "image"):
         if not isinstance(values[name], dict):
             raise ValueError(f"{name} {values[name]!r}, allowed: names and values")
     for name, words in (("dtype", DTYPES), ("precision", PRECISIONS)):
         if (word := values["features"].get(name)) is not None:
             one_of(f"features.{name}", word, words)
+    _check_backbone(values["backbone"])
+    height, width = (values["image"].get(side, 1) for side in ("height", "width"))
+    if type(height) is int and type(width) is int and height * width > MOST_PIXELS:
+        raise ValueError(f"an input of {height} x {width} pixels, allowed: {MOST_PIXELS} together")
+    threads = values.get("num_threads")
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise ValueError(f"num_threads {threads!r}, allowed: 1 to {MOST_THREADS}")
+    for name in ("backbone_weights", "versions"):
+        if not isinstance(values.get(name, {}), dict):
+            raise ValueError(f"{name} {values[name]!r}, allowed: names and values")
     limits = values.get("thresholds") or {}
     for name in ("image", "pixel"):
         if not math.isfinite(limits.get(name, 0.0)):
             raise ValueError(f"the {name} threshold {limits[name]!r}, allowed: a finite number")
+
+
+def _check_backbone(values: Mapping[str, Any]) -> None:
+    """Raise ValueError for what no network is described by; words are left to who makes it."""
+    if odd := sorted({*values} - OF_BACKBONE):
+        raise ValueError(f"backbone.{odd[0]}, which this version does not know")
+    layers = values["layers"]
+    if not (
+        isinstance(layers, list | tuple) and layers and all(isinstance(one, str) for one in layers)
+    ):
+        raise ValueError(f"backbone.layers {layers!r}, allowed: names of a network's maps")
+    for name in ("mean", "std"):
+        found = values.get(name, [1.0] * 3)
+        numbers = isinstance(found, list | tuple) and len(found) == 3
+        if not numbers or not all(math.isfinite(one) and (one or name == "mean") for one in found):
+            raise ValueError(f"backbone.{name} {found!r}, allowed: a number for each colour")
 
 
 def parse_description(text: str, *, where: object) -> ModelDescription:

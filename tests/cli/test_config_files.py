@@ -60,6 +60,7 @@ def test_what_hydra_leaves_alone_or_tells_itself_is_no_reason_to_stop(tmp_path: 
     (tmp_path / "experiment" / "folder.yaml").mkdir()
     refuse_endless_files(["--config-dir", str(tmp_path)])
     refuse_endless_files(["--config-dir", str(tmp_path / "gone"), "--config-dir"])
+    refuse_endless_files([])
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path):

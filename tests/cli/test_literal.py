@@ -57,7 +57,9 @@ def test_null_is_none_where_none_is_allowed():
 def test_pythons_none_is_null_where_none_is_allowed():
     given_ = ["dataset.limit_train=None", "tracker.group=None", "backbone.layers=None"]
     assert from_python(given_) == [text.replace("None", "null") for text in given_]
-    assert from_python(["experiment=None"]) == ["experiment=null"]
+    assert from_python(["experiment=None", "seed=1"]) == ["seed=1"]
+    assert from_python(["experiment=a", "-m", "experiment=null"]) == ["-m"]
+    assert from_python(["experiment=null", "experiment=a"]) == ["experiment=null", "experiment=a"]
     kept = ["category=None", "seed=1", "new.key=None", "-m", "backbone.tags={a: b}", "loss.K=1"]
     assert from_python(kept) == kept, "a text may be this word"
 

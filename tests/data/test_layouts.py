@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfa_lab.data import categories, read_samples
+from cfa_lab.data import Geometry, categories, load_image, read_samples
 from cfa_lab.errors import UserError
 
 
@@ -127,6 +127,16 @@ def test_a_link_out_of_the_root_is_followed_and_a_dangling_one_is_kept(tmp_path:
     (tmp_path / "data/screw/train/good").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/1.png").symlink_to(tmp_path / "gone.png")
     assert len(read(tmp_path / "data").train) == 2
+
+
+def test_a_link_that_leads_round_fails_by_name_when_it_is_read(tmp_path: Path):
+    make(tmp_path, "screw/train/good/0.png", "screw/test/good/0.png")
+    images = tmp_path / "screw/train/good"
+    (images / "loop.png").symlink_to("loop.png")
+    (images / "notes").symlink_to("notes")
+    assert [sample.path for sample in read(tmp_path).train][-1] == "screw/train/good/loop.png"
+    with pytest.raises(UserError, match=r"loop\.png: Too many levels of symbolic links"):
+        load_image(images / "loop.png", Geometry(resize="stretch", height=8, width=8))
 
 
 def test_categories_are_folders_with_train_or_test(tmp_path: Path):

@@ -74,12 +74,18 @@ def test_names_are_no_formulas_and_no_html(tmp_path: Path):
     hostile = {"category": '=HYPERLINK("x")', "config": {"preset": "<script>alert(1)</script>"}}
     write_run(tmp_path / "runs" / "0", **hostile)
     write_run(tmp_path / "runs" / "1", category="<b>+1</b>", seed=0)
+    write_run(tmp_path / "runs" / "2", category="-2+3|x", seed=0)
+    write_run(tmp_path / "runs" / "3", category="\t=1", seed=0)
+    path = tmp_path / "runs" / "0" / "metrics.json"
+    record = json.loads(path.read_text())
+    record["metrics"] |= {"=1+1": 0.5, "test/<script>alert(2)</script>": 0.5}
+    path.write_text(json.dumps(record | {"oracle": {"+x": 1.0}, "timing": {"@t": 2.0}}))
     main([str(tmp_path / "runs"), "--output", str(tmp_path / "report")])
     report = tmp_path / "report"
     for name in ("results.csv", "summary.csv", "differences.csv"):
         with (report / name).open(newline="") as file:
             cells = [cell for row in csv.reader(file) for cell in row]
-        assert not [cell for cell in cells if cell.startswith(("=", "@", "+"))], name
+        assert not [cell for cell in cells if cell.startswith(("=", "@", "+", "\t", "-2+"))], name
     assert "'=HYPERLINK" in (report / "results.csv").read_text()
     for name in ("tables.md", "report.html"):
         text = (report / name).read_text()

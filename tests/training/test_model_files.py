@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pytest
 import torch
@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from cfa_lab import fit_pyramid
 from cfa_lab.data.geometry import Geometry
 from cfa_lab.errors import UserError
-from cfa_lab.training.description import ModelDescription, ModelThresholds
+from cfa_lab.method.backbone import Architecture
+from cfa_lab.training.description import OF_BACKBONE, ModelDescription, ModelThresholds
 from cfa_lab.training.model_files import load_description, load_detector, save_model
 
 
@@ -122,6 +123,23 @@ def test_a_model_with_a_flipped_bit_is_refused_and_one_without_checksum_is_read(
         ("thresholds", {"image": float("nan"), "pixel": 1.0}, "image threshold nan"),
         ("thresholds", {"image": "x", "pixel": 1.0}, "describes no model"),
         ("image", {"resize": "other", "height": 4, "width": 4}, "describes no model"),
+        (
+            "image",
+            {"resize": "stretch", "height": 10**6, "width": 10**6},
+            "1000000 x 1000000 pixels",
+        ),
+        ("image", 7, "describes no model"),
+        ("backbone", {"model": "resnet18", "layers": ["layer1"], "other": 1}, "backbone.other"),
+        ("backbone", {"model": "resnet18", "layers": 7}, "backbone.layers 7"),
+        ("backbone", {"model": "resnet18", "layers": [7]}, "backbone.layers"),
+        ("backbone", {"model": "resnet18"}, "no 'layers'"),
+        ("backbone", {"model": "resnet18", "layers": ["a"], "std": [1, 0, 1]}, "backbone.std"),
+        ("backbone", {"model": "resnet18", "layers": ["a"], "mean": [1.0]}, "backbone.mean"),
+        ("num_threads", -3, "num_threads -3"),
+        ("num_threads", 10**9, "num_threads 1000000000"),
+        ("num_threads", "two", "num_threads 'two'"),
+        ("backbone_weights", 5, "backbone_weights 5"),
+        ("versions", [], "versions"),
     ],
 )
 def test_a_description_of_what_no_model_has_is_refused(tmp_path, part, value, said):
@@ -130,3 +148,7 @@ def test_a_description_of_what_no_model_has_is_refused(tmp_path, part, value, sa
     path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
     with pytest.raises(UserError, match=said):
         load_description(tmp_path)
+
+
+def test_a_backbone_is_described_by_the_fields_of_its_class():
+    assert {field.name for field in fields(Architecture)} == OF_BACKBONE

@@ -38,13 +38,13 @@ def image_names(folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in _visible_entries(folder)
-        if entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir()
+        if entry.name.lower().endswith(IMAGE_SUFFIXES) and not _is_folder(entry)
     )
 
 
 def folder_names(folder: Path) -> list[str]:
     """Names of the sub-folders of a folder, sorted; none where the folder does not exist."""
-    return sorted(entry.name for entry in _visible_entries(folder) if entry.is_dir())
+    return sorted(entry.name for entry in _visible_entries(folder) if _is_folder(entry))
 
 
 def readable_folder_names(folder: Path) -> list[str]:
@@ -103,7 +103,7 @@ def _files_below(folder: Path, prefix: str, skip: Skip, above: frozenset[str]) -
     """`above` are the folders that this one lies in: a link to one of them leads round for ever."""
     above |= {os.path.realpath(folder)}
     for entry in _visible_entries(folder):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield f"{prefix}{entry.name}"
         elif not skip(entry.name) and os.path.realpath(entry.path) not in above:
             yield from _files_below(folder / entry.name, f"{prefix}{entry.name}/", skip, above)
@@ -119,6 +119,15 @@ def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         raise UserError(
             f"cannot list folder {folder}: {error.strerror}; check its permissions"
         ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder; a link that leads round, or where nobody may look, is a file: it
+    has to fail by name when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_visible(name: str) -> bool:

@@ -79,7 +79,8 @@ def inert(frame: pd.DataFrame) -> pd.DataFrame:
         return f"'{value}" if isinstance(value, str) and value[:1] in FORMULAS else value
 
     texts = [n for n in frame.columns if not pd.api.types.is_numeric_dtype(frame[n])]
-    return frame.assign(**{name: frame[name].map(quote) for name in texts})
+    quoted = frame.assign(**{name: frame[name].map(quote) for name in texts})
+    return quoted.set_axis([quote(name) for name in frame.columns], axis="columns")
 
 
 def has_pyarrow() -> bool:
