@@ -8,7 +8,7 @@ os.environ["CFA_LAB_CACHE"] = tempfile.mkdtemp(prefix="cfa_lab-tests-")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,11 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set in MVTec's layout: noisy grey squares, some with a bright spot."""
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data set in MVTec's layout: noisy grey squares, some with a bright spot; not to change."""
     root = tmp_path_factory.mktemp("data")
     write_tiny(root / "square")
-    return root
+    before = {path: path.is_file() and path.read_bytes() for path in root.rglob("*")}
+    yield root
+    after = {path: path.is_file() and path.read_bytes() for path in root.rglob("*")}
+    assert before == after, "a test has changed what all share; write_tiny makes its own"
 
 
 @pytest.fixture

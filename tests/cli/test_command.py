@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.tiny import TINY_RUN, write_tiny
+from helpers.tiny import FIGURES, TINY_RUN, write_tiny
 
 from cfa_lab.cli.command import CONFIGURED, PLAN, SUBCOMMANDS
 
@@ -57,6 +57,7 @@ def test_help_and_configuration_import_no_heavy_package(tmp_path, arguments):
 
 def test_a_run_imports_what_it_uses_and_not_before_it_does(tmp_path, tiny_root):
     """What stays away from a run without a tracker, and from the time to its first image."""
+    settings = [*TINY_RUN, FIGURES, f"dataset.root={tiny_root}"]
     script = (
         "import sys, cfa_lab.cli\n"
         "before = None\n"
@@ -65,7 +66,7 @@ def test_a_run_imports_what_it_uses_and_not_before_it_does(tmp_path, tiny_root):
         f"    if event == 'open' and str(given[0]).startswith({str(tiny_root)!r}):\n"
         "        before = before or set(sys.modules)\n"
         "sys.addaudithook(watch)\n"
-        f"sys.argv = ['cfa_lab', *{TINY_RUN!r}, 'dataset.root={tiny_root}', 'hydra.run.dir=run']\n"
+        f"sys.argv = ['cfa_lab', *{settings!r}, 'hydra.run.dir=run']\n"
         "cfa_lab.cli.main()\n"
         "never = {'wandb', 'torchmetrics', 'pandas', 'sklearn', 'scipy.stats'}\n"
         "late = {'torch._dynamo', 'scipy.ndimage', 'matplotlib', 'rich'}\n"
@@ -159,7 +160,7 @@ def test_a_refused_run_leaves_the_users_own_folders_alone(tmp_path, tiny_root):
 
 
 def test_a_run_from_another_folder_prints_its_metrics_and_where_they_are(tmp_path, tiny_root):
-    done = cfa_lab(*TINY_RUN, f"dataset.root={tiny_root}", cwd=tmp_path)
+    done = cfa_lab(*TINY_RUN, FIGURES, f"dataset.root={tiny_root}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for part in ("AUROC", "AUPRO@0.05", "run folder  outputs/", "figures/misses.png"):
         assert part in done.stdout
@@ -182,6 +183,7 @@ def test_a_multirun_goes_on_after_a_failed_job_and_exits_with_one(tmp_path, tiny
     assert len(list(tmp_path.glob("multirun/*/*/*/metrics.json"))) == 1
 
 
+@pytest.mark.slow
 def test_interrupting_says_how_to_go_on_and_going_on_gives_the_same_numbers(tmp_path, tiny_root):
     arguments = [*TINY_RUN, f"dataset.root={tiny_root}", "trainer.epochs=60"]
     whole = cfa_lab(*arguments, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path)
@@ -282,7 +284,7 @@ def test_the_built_wheel_holds_the_configuration_and_runs_without_the_checkout(t
 
 def test_a_folder_that_holds_a_run_is_never_written_over_whatever_names_it(tmp_path, tiny_root):
     """By an id left in the shell, and by a folder whose name has to be resolved first."""
-    settings = [*TINY_RUN, f"dataset.root={tiny_root}", "evaluation.cases=0"]
+    settings = [*TINY_RUN, f"dataset.root={tiny_root}"]
     left = {"WANDB_RUN_ID": "left0ver"}
     first = cfa_lab(*settings, cwd=tmp_path, **left)
     assert first.returncode == 0, first.stderr

@@ -51,10 +51,10 @@ def test_a_study_with_finished_runs_is_planned_without_torch(
 ):
     monkeypatch.setenv("CFA_LAB_CACHE", str(tmp_path / "features"))
     settings = [*TINY_RUN, f"dataset.root={tiny_root}"]
-    command = [sys.executable, "-m", "cfa_lab", "-m", *settings, "evaluation.cases=0"]
+    command = [sys.executable, "-m", "cfa_lab", "-m", *settings]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
-    asked = WITHOUT.format(arguments=["plan", *settings, "seed=0,1", "evaluation.cases=0"])
+    asked = WITHOUT.format(arguments=["plan", *settings, "seed=0,1"])
     found = subprocess.run(
         [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )

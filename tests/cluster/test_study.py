@@ -16,7 +16,7 @@ from helpers.tiny import TINY_RUN, write_tiny
 pytestmark = pytest.mark.cluster
 
 NUM_JOBS = int(os.environ.get("CFA_LAB_TEST_JOBS", "60"))
-SETTINGS = [*TINY_RUN, "evaluation.cases=0", "evaluation.resamples=20", "hydra.sweep.dir=study"]
+SETTINGS = [*TINY_RUN, "evaluation.resamples=20", "hydra.sweep.dir=study"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.partition=main", "hydra.launcher.cpus_per_task=1"]
 SLURM += ["hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=10", "hydra.launcher.poll_s=1"]
 TRIES = 12

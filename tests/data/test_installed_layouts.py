@@ -82,7 +82,7 @@ def test_a_run_reads_the_layout_of_an_installed_package(tmp_path: Path, shelf: P
     usual = [a for a in TINY_RUN if not a.startswith("dataset=")]
     chosen = ["dataset=auto", f"dataset.layout={layout}", f"dataset.root={shelf}"]
     with offer(tmp_path, shelf=f"{MODULE}:SHELF"):
-        run(compose(*usual, *chosen, "evaluation.cases=0"), tmp_path / "run")
+        run(compose(*usual, *chosen), tmp_path / "run")
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert record["status"] == "complete" and record["protocol"]["layout"] == "shelf"
     assert (record["protocol"]["num_train"], record["protocol"]["num_test_defect"]) == (5, 3)

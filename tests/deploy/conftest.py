@@ -20,7 +20,7 @@ def tiny_run(tmp_path_factory, tiny_root) -> Path:
 @pytest.fixture(scope="session")
 def run_without_thresholds(tmp_path_factory, tiny_root) -> Path:
     folder = tmp_path_factory.mktemp("run") / "plain"
-    run(compose(*TINY_RUN, f"dataset.root={tiny_root}", "evaluation.cases=0"), folder)
+    run(compose(*TINY_RUN, f"dataset.root={tiny_root}"), folder)
     return folder
 
 

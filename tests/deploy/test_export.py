@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from importlib.metadata import version
+from itertools import product
 
 import numpy as np
 import pytest
@@ -47,15 +48,13 @@ BACKBONES = {
 
 
 def models():
-    """Each backbone in both presets."""
-    for name in BACKBONES:
-        for preset in ("official", "lab"):
-            marks = () if (name, preset) == ("resnet18", "lab") else pytest.mark.slow
-            yield pytest.param(name, preset, id=f"{name}-{preset}", marks=marks)
+    """Each backbone in both presets and each format."""
+    for case in product(BACKBONES, ("official", "lab"), SUFFIXES):
+        marks = () if case == ("resnet18", "lab", "onnx") else pytest.mark.slow
+        yield pytest.param(*case, id="-".join(case), marks=marks)
 
 
-@each_format
-@pytest.mark.parametrize(("name", "preset"), list(models()))
+@pytest.mark.parametrize(("name", "preset", "kind"), list(models()))
 def test_exports_pass_the_gate(tmp_path, name, preset, kind):
     geometry = Geometry(resize="letterbox", height=64, width=96)
     scoring = {"weighting": "nearest", "num_neighbours": 1} if preset == "lab" else {}
@@ -174,6 +173,7 @@ def test_a_model_of_others_is_refused(tmp_path):
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_says_what_the_gate_saw(exported_run, tmp_path, capsys):
     out = tmp_path / "deep" / "mine.onnx"
     command("export", exported_run, "--format", "onnx", "--out", out)

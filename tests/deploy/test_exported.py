@@ -18,7 +18,13 @@ from cfa_lab.errors import UserError
 each_format = pytest.mark.parametrize("kind", SUFFIXES)
 
 
-@pytest.fixture(scope="module", params=SUFFIXES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "onnx",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("torch", "openvino")),
+    ],
+)
 def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     return export(

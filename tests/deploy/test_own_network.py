@@ -40,7 +40,7 @@ def package(tmp_path: Path) -> Iterator[Path]:
 def own_run(tiny_root: Path, tmp_path: Path, package: Path) -> Path:
     own = ["backbone=custom", "backbone.name=stem", "backbone.model=stem_net:Stem"]
     usual = [a for a in TINY_RUN if not a.startswith("backbone=")]
-    more = ["backbone.layers=[stem]", f"dataset.root={tiny_root}", "evaluation.cases=0"]
+    more = ["backbone.layers=[stem]", f"dataset.root={tiny_root}"]
     run(compose(*usual, *own, *more), tmp_path / "run")
     return tmp_path / "run"
 

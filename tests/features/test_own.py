@@ -305,7 +305,7 @@ def test_a_package_is_known_by_all_its_code(tmp_path: Path):
 def custom(root: Path, *more: str):
     usual = [a for a in TINY_RUN if not a.startswith("backbone")]
     own = ["backbone=custom", "backbone.name=mine", "backbone.model=own_nets:small"]
-    layers = ["backbone.layers=[fine,coarse]", f"dataset.root={root}", "evaluation.cases=0"]
+    layers = ["backbone.layers=[fine,coarse]", f"dataset.root={root}"]
     return compose(*usual, *own, *layers, *more)
 
 

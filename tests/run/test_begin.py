@@ -13,7 +13,7 @@ from cfa_lab.run.run import run
 from cfa_lab.training.state import Fit
 
 Configure = Callable[..., Config]
-SETTINGS = ("evaluation.every=1", "trainer.epochs=4", "evaluation.cases=0")
+SETTINGS = ("evaluation.every=1", "trainer.epochs=4")
 
 
 def results(folder: Path) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny import FIGURES, write_tiny
 from PIL import Image
 
 from cfa_lab.data.samples import Sample
@@ -39,9 +40,11 @@ def test_parts_hold_every_image_once_and_groups_whole():
         folds_of(samples("a", "a"), 2, seed=0)
 
 
-def test_copies_of_an_image_lie_in_one_part(tiny_config, caplog):
+def test_copies_of_an_image_lie_in_one_part(tiny_config, tmp_path: Path, caplog):
     """One copy must not train what judges the other: its score would be next to nothing."""
-    config = tiny_config(*SOLVED, "evaluation.folds=99", "evaluation.quantile=0.5")
+    write_tiny(tmp_path / "square")
+    more = (f"dataset.root={tmp_path}", "evaluation.folds=99", "evaluation.quantile=0.5")
+    config = tiny_config(*SOLVED, *more)
     table = read_table(config)
     first = table.absolute(table.train[0].path)
     Image.open(first).save(first.with_name("copy.bmp"))
@@ -107,7 +110,7 @@ def test_features_gathered_once_give_the_bits_of_those_gathered_for_each_part(
 
 
 def test_a_run_says_which_images_set_its_thresholds(tiny_config, tmp_path: Path):
-    result = run(tiny_config(*SOLVED, "evaluation.folds=2"), tmp_path / "run")
+    result = run(tiny_config(*SOLVED, FIGURES, "evaluation.folds=2"), tmp_path / "run")
     assert result.thresholds_from == ("5 training images, each scored by a model fitted without it")
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert result.threshold_doubt == (

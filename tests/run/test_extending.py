@@ -38,7 +38,7 @@ def record_of(command: str, tmp_path: Path, *more: str) -> dict:
     usual = [a for a in TINY_RUN if a.partition("=")[0] not in given]
     points = {group: {name: value} for group, name, value in POINTS}
     with installed(tmp_path / "package", "my-package", MODULES, points):
-        run(compose(*usual, *arguments, *more, "evaluation.cases=0"), tmp_path / "run")
+        run(compose(*usual, *arguments, *more), tmp_path / "run")
     return json.loads((tmp_path / "run" / "metrics.json").read_text())
 
 

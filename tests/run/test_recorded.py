@@ -18,7 +18,7 @@ from cfa_lab.run.tables import read_table
 def finished(tiny_root, tmp_path_factory):
     """A run's folder and its configuration."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    more = ["evaluation.cases=0", "dataset.validation_fraction=0.4", "dataset.limit_train=4"]
+    more = ["dataset.validation_fraction=0.4", "dataset.limit_train=4"]
     config = compose(*TINY_RUN, f"dataset.root={tiny_root}", *more)
     run(config, folder)
     return folder, config

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import write_tiny
+from helpers.tiny import FIGURES, TINY_RUN, compose, write_tiny
 from PIL import Image
 
 from cfa_lab.config import Config
@@ -38,16 +38,14 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, tiny_root) -> tuple[Config, Path]:
     """One finished run that several tests look at."""
-    from helpers.tiny import TINY_RUN, compose
-
-    config = compose(*TINY_RUN, f"dataset.root={tiny_root}", "evaluation.maps=true")
+    config = compose(*TINY_RUN, FIGURES, f"dataset.root={tiny_root}", "evaluation.maps=true")
     folder = tmp_path_factory.mktemp("run")
     run(config, folder)
     return config, folder
 
 
 def test_without_cases_there_are_no_figures_at_all(tiny_config: Configure, tmp_path: Path):
-    result = run(tiny_config("evaluation.cases=0", "trainer.epochs=1"), tmp_path / "run")
+    result = run(tiny_config("trainer.epochs=1"), tmp_path / "run")
     assert not result.figures
     assert record(tmp_path / "run")["status"] == "complete"
     assert not (tmp_path / "run" / "figures").exists()
@@ -308,8 +306,6 @@ def test_no_test_image_is_opened_before_training_ends(tiny_config: Configure, tm
     """Runs in a process of its own, because an audit hook cannot be taken off again."""
     import subprocess
     import sys
-
-    from helpers.tiny import TINY_RUN
 
     root = tiny_config().dataset.root
     script = f"""

@@ -19,10 +19,10 @@ def record(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def done(tiny_root, tmp_path_factory):
-    from helpers.tiny import TINY_RUN, compose
+    from helpers.tiny import FIGURES, TINY_RUN, compose
 
     folder = tmp_path_factory.mktemp("solved") / "run"
-    run(compose(*TINY_RUN, f"dataset.root={tiny_root}", *SOLVED), folder)
+    run(compose(*TINY_RUN, FIGURES, f"dataset.root={tiny_root}", *SOLVED), folder)
     return folder
 
 
