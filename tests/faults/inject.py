@@ -54,6 +54,7 @@ class Injector:
     def new_place(self, name: str) -> Path:
         here = self.place / name
         here.mkdir()
+        (here / "said.txt").touch()  # a process may end before it makes its own
         return here
 
     @staticmethod
