@@ -1,7 +1,9 @@
 """How often intervals over test images hold the true value: test sets drawn again and again.
 
 Scores and maps come from populations of images. The truth is the metric of 24,000 images of them;
-an interval holds where it contains that. 95 of 100 should.
+an interval holds where it contains that. 95 of 100 should. Below the table stands how many figures
+lie outside the aim, how many would by chance if all intervals held 95 times, and of how many one
+can be sure.
 """
 
 import json
@@ -18,6 +20,7 @@ from rich.table import Table
 from cfa_lab.bench.populations import MapPopulation, ScorePopulation
 from cfa_lab.bench.report import machine, new_parser
 from cfa_lab.metrics.collected import CollectedScores
+from cfa_lab.metrics.decisions import exact_interval
 from cfa_lab.metrics.intervals import Interval, image_intervals
 from cfa_lab.metrics.ranking import rank
 from cfa_lab.metrics.scored_set import ScoredSet
@@ -30,14 +33,17 @@ KINDS = ("even", "wide", "missed")
 LIFTS = (0.9, 2.7, 5.0, 7.0)
 """Pixel AUROC about 0.7, 0.9, 0.97 and 0.99."""
 LIMITS = (0.3, 0.05)
+AIM, AIM_OF_FEW, FEW = (0.93, 0.97), (0.90, 1.0), (5, 5)
+"""Shares that should hold, and with the fewest images."""
 NUM_TRUE = 12_000
 """Images of each class that the truth is taken from."""
 NUM_THRESHOLDS = 300
 """Fewer than in a run, for time; the maps have few pixels."""
 
 Population = ScorePopulation | MapPopulation
+Aim = tuple[float, float]
 Coverage = dict[str, dict[str, float]]
-"""Metric -> `true`, `held`, `below` and `above` (shares of misses), `none`, `width`."""
+"""Metric -> `true`, `held`, `below`, `above` (shares of misses), `none`, `width`, `at_one`."""
 
 
 def run_bench_intervals(num_sets: int = 300, *, seed: int = 0) -> dict[str, Any]:
@@ -57,7 +63,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     options = parser.parse_args(argv)
     report = run_bench_intervals(options.sets, seed=options.seed)
-    Console(width=120).print(_table(report))
+    console = Console(width=120)
+    console.print(_table(report))
+    for sizes, aim in (([s for s in SIZES if s != FEW], AIM), ([FEW], AIM_OF_FEW)):
+        console.print(_count(report, sizes, aim), highlight=False)
     if options.json:
         options.json.write_text(json.dumps(report | {"machine": machine()}, indent=2) + "\n")
 
@@ -89,6 +98,57 @@ def _table(report: Mapping[str, Any]) -> Table:
     return table
 
 
+def _count(report: Mapping[str, Any], sizes: Sequence[tuple[int, int]], aim: Aim) -> str:
+    """How many figures of these sizes lie outside the aim, in words."""
+    found = count_outside(
+        [
+            figure
+            for by_size in report["results"].values()
+            for size in sizes
+            for figure in by_size[_size(size)].values()
+        ],
+        report["setting"]["num_sets"],
+        aim,
+    )
+    low, high = (round(100 * share) for share in aim)
+    of_those = "where more than 2.5 of 100 sets have the value 1, and all of these hold or none"
+    return (
+        f"{' and '.join(map(_size, sizes))}, {found['figures']} figures:"
+        f" {found['below']} below {low} ({found['surely_below']} by more than chance),"
+        f" {found['above']} above {high} ({found['surely_above']} by more than chance;"
+        f" {found['at_one']} {of_those});"
+        f" {found['by_chance']:.0f} would lie outside by chance if all held 95."
+    )
+
+
+def count_outside(
+    figures: Sequence[Mapping[str, float]], num_sets: int, aim: Aim
+) -> dict[str, float]:
+    """How many figures lie below and above the aim, and of how many one can be sure.
+
+    One is sure where the exact 95 % interval of a share (Clopper and Pearson) does not reach the
+    aim. `by_chance` is how many would lie outside if every interval held 95 of 100 times, `at_one`
+    how many above it are of sets with the value 1 in more than 2.5 of 100.
+    """
+    from scipy.stats import binom
+
+    counted = dict.fromkeys(("below", "surely_below", "above", "surely_above", "at_one"), 0)
+    by_chance = 0.0
+    for figure in figures:
+        num = round(num_sets * (1 - figure["none"]))
+        held = round(num * figure["held"])
+        surely = exact_interval(held, num)
+        counted["below"] += held < aim[0] * num
+        counted["surely_below"] += surely[1] < aim[0]
+        counted["above"] += held > aim[1] * num
+        counted["surely_above"] += surely[0] > aim[1]
+        counted["at_one"] += held > aim[1] * num and figure["at_one"] > 0.025
+        numbers = np.arange(num + 1)
+        outside = (numbers < aim[0] * num) | (numbers > aim[1] * num)
+        by_chance += float(binom.pmf(numbers[outside], num, 0.95).sum())
+    return {"figures": len(figures), **counted, "by_chance": by_chance}
+
+
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}+{size[1]}"
 
@@ -118,6 +178,7 @@ def _held(intervals: Sequence[Interval], true: float) -> dict[str, float]:
         "below": float(below),
         "none": 1 - len(bounds) / len(intervals),
         "width": float(np.diff(bounds).mean()),
+        "at_one": float((bounds[:, 1] == 1).mean()),
     }
 
 

@@ -25,7 +25,7 @@ class EvaluationSettings:
     aupro_limits: list[float] = MISSING
     """False-positive rates up to which AUPRO is integrated."""
     resamples: int = MISSING
-    """Draws of the test set behind the 95 % intervals (for F1max); 0 computes no intervals."""
+    """Draws of weights of the test images behind the 95 % intervals; 0 computes no intervals."""
     spill_gb: float | None = MISSING
     """Normal pixels' scores beyond this go to a temporary file; null keeps all in memory."""
     threshold: str = MISSING

@@ -1,19 +1,19 @@
 """Intervals over test images: how far a metric may lie from its value on all images of that kind.
 
-All stand on the logit scale, on which values near 1 have room, and take their variance from leaving
-out images, normal and defect ones apart (the jackknife; for AUROC that is DeLong's variance). Few
-images say little of how they vary, least of all where nearly every one is found. So some images'
-worth (`PRIOR_IMAGES`) of the variance that an AUROC of that height has under the model of Hanley
-and McNeil (1982) is mixed in, made symmetric as Newcombe (2006) does.
+Their bounds are quantiles of what the metric would be with other weights of the images (the
+Bayesian bootstrap, Rubin 1981) and with part of an image of each class that is wholly missed and of
+one that is wholly found, as Jeffreys' interval for a share adds half a success and half a failure
+(`weights.py`). So a test set all of whose defects are found, or all but one of sixty, allows for
+those that it does not show, and bounds stay where metrics do.
 
-Quantiles are Student's t with Welch's degrees of freedom. Where two or three images make most of
-the variance, it is known less well than their number says: AUROC, a mean over images, takes as many
-degrees of freedom as their kurtosis leaves (O'Neill 2014). Where every defect image lies above
-every normal one the lower bound is Newcombe's (method 5), for AP and F1max by way of two normal
-distributions that far apart. F1max is the best of what the images themselves offer, so it is high
-by chance; its interval is for the F1max of all such images, with the test set's share of defects,
-and centred where draws of the test set say that it lies. `python -m cfa_lab bench intervals`
-measures how often intervals hold.
+Image AUROC and AP are computed of every draw. F1max and the pixel metrics are to first order, from
+leaving out images and adding the unseen ones: the draws of a maximum say little of it, and those of
+pixels cost much. AP, in which every found image counts itself, and F1max, the best of what the
+images themselves offer, are high by chance. Draws of the test set show about half of that, hence
+the lower bound yields twice what they show, the upper one of F1max once, of AP not at all. The
+other pixel metrics are freed of the bias that leaving out shows. The intervals of image metrics are
+for the value of all such images at the test set's share of defects. `python -m cfa_lab bench
+intervals` measures how often intervals hold.
 """
 
 import math
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfa_lab.metrics.families import LIMITED, LIMITED_BY_KIND, OF_RANKING
-from cfa_lab.metrics.jackknife import LeftOut, leave_out, on_logit_scale, quantile, variance_of
+from cfa_lab.metrics.jackknife import leave_out
 from cfa_lab.metrics.names import at_limit
 from cfa_lab.metrics.pixels import ImagePixels
 from cfa_lab.metrics.ranking import Ranking
@@ -34,15 +34,22 @@ from cfa_lab.metrics.resampling import (
     draw_times,
     spread_thresholds,
 )
-from cfa_lab.metrics.separated import lowest_auroc, with_auroc
+from cfa_lab.metrics.weights import Halves, drawn_changes, drawn_times
 
 NUM_RESAMPLES, CONFIDENCE, NUM_THRESHOLDS = 1000, 0.95, 1000  # unless asked for otherwise
-PRIOR_IMAGES = {"image_auroc": 5.0, "image": 2.0, "pixel": 0.75}
-"""Images' worth of the model's variance; pixel metrics vary less than image metrics do."""
-MOST_CHANGE = math.log(100)
-"""Of the log odds by leaving out a group: where it is all that is wrong, they would be infinite."""
+UNSEEN: dict[str, Halves] = {
+    "image_auroc": (0.35, 0.5),
+    "image_ap": (0.15, 0.5),
+    "image_f1max": (0.5, 0.5),
+    "pixel": (0.0, 0.5),
+}
+"""Images' worth of each unseen image, normal and defect; as `bench intervals` has them hold best.
 
-ROUNDING = 1e-12
+A false alarm costs AP more than it costs AUROC, and no normal image is one great defect.
+"""
+ONE_IMAGE = "one image holds all defects: nothing says how much such images vary"
+MOST_PIXEL_RESAMPLES = 200
+"""That say how high F1max of pixels is by chance; their mean is what counts."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,7 @@ def intervals(
 
     `labels` (n,) 0 or 1 and `scores` (n,) are those of `images`, in order; `image` and `pixel` are
     the rankings of all scores and of all pixels, None if undefined; `defects` is given where there
-    is sPRO. `num_resamples` draws of the test set say how high F1max is by chance. Memory: 48 bytes
-    x num_thresholds x n.
+    is sPRO. Bounds are quantiles of `num_resamples` draws. Memory: 48 bytes x num_thresholds x n.
     """
     found = dict.fromkeys(values, none("the metric has no value"))
     if image is not None:
@@ -93,26 +99,44 @@ def intervals(
     left_out = leave_out(labels, counts.num_negatives + counts.num_positives > 0)
     if isinstance(left_out, str):
         return found | {name: none(left_out) for name in values if not name.startswith("image_")}
-    rows = counts.without(left_out.all_groups())
+    times = left_out.times()
+    rows = counts.with_unseen(labels, left_out.num_images).summed(times)
     measures = {f"pixel_{name}": metric.values(rows) for name, metric in OF_RANKING.items()}
     for name, metric in LIMITED.items():
         for limit in aupro_limits:
             measures[at_limit(name, limit)] = metric.values(rows, limit=limit)
-    if by_kind := defects.without(left_out.all_groups(), num=num_thresholds) if defects else []:
-        for name, metric in LIMITED_BY_KIND.items():
+    if defects:
+        by_kind = defects.summed(times, labels, left_out.num_images, num=num_thresholds)
+        for name, metric in LIMITED_BY_KIND.items() if by_kind else ():
             for limit in aupro_limits:
                 measures[at_limit(name, limit)] = metric.values(by_kind, limit=limit)
-    optimistic = {f"pixel_{name}" for name, metric in OF_RANKING.items() if metric.is_optimistic}
-    for name, (whole, *left) in measures.items():
-        found[name] = _of_pixels(
-            values[name],
-            whole,
-            np.array(left),
+    num_draws = min(num_resamples, MOST_PIXEL_RESAMPLES)
+    draws = counts.summed(draw_times(labels, num_resamples=num_draws, seed=seed))
+    for is_optimistic in (False, True):
+        influences, biases = {}, {}
+        for name, row in measures.items():
+            metric = OF_RANKING.get(name.removeprefix("pixel_"))
+            if (metric is not None and metric.is_optimistic) != is_optimistic:
+                continue
+            if np.isnan(row).any():
+                found[name] = none(ONE_IMAGE)
+                continue
+            influences[name] = left_out.influences(row)
+            bias = sum(one.bias for one in influences[name].values())
+            biases[name] = bias, bias
+            if metric is not None and is_optimistic:
+                bias = float(metric.values(draws).mean() - row[0])
+                biases[name] = 2 * bias, bias
+        changes = drawn_changes(
+            list(influences.values()),
             left_out,
-            confidence=confidence,
-            is_optimistic=name in optimistic,
-            is_auroc=name == "pixel_auroc",
+            UNSEEN["pixel"],
+            num=num_resamples,
+            seed=seed,
+            stretched=is_optimistic,
         )
+        for name, change in zip(influences, changes, strict=True):
+            found[name] = _between(values[name], values[name] + change, biases[name], confidence)
     return found
 
 
@@ -131,39 +155,32 @@ def image_intervals(
     left_out = leave_out(labels, np.ones(labels.size, dtype=bool))
     if isinstance(left_out, str):
         return dict.fromkeys(names, none(left_out))
-    values = {name: metric.value(ranking) for name, metric in names.items()}
-    num_normal, num_defect = left_out.num_images[0], left_out.num_images[1]
-    lowest = lowest_auroc(num_normal, num_defect, confidence)
-    if values["image_auroc"] > 1 - ROUNDING:
-        like = with_auroc(lowest, num_normal, num_defect)
-        bounds = {name: Interval(metric.value(like), 1.0) for name, metric in names.items()}
-        return bounds | {"image_auroc": Interval(lowest, 1.0)}
-    counts = count_scores(scores, labels, spread_thresholds(ranking, num=num_thresholds))
-    rows = counts.without(left_out.all_groups())
-    measures = {name: metric.values(rows) for name, metric in names.items()}
-    draws = counts.summed(draw_times(labels, num_resamples=num_resamples, seed=seed))
-    drawn = {name: m.values(draws).mean() for name, m in names.items() if m.is_optimistic}
+    # above and below all scores lie unseen images
+    spread = spread_thresholds(ranking, num=num_thresholds)
+    thresholds = np.concatenate(([np.inf], spread, [-np.inf]))
+    counts = count_scores(scores, labels, thresholds)
+    extended = counts.with_unseen(labels, left_out.num_images)
+    left = extended.summed(left_out.times())
+    resampled = counts.summed(draw_times(labels, num_resamples=num_resamples, seed=seed))
     found = {}
-    for name, value in values.items():
-        centre, least = value, 0.0
-        if name in drawn:
-            least = 2 * num_defect / (2 * num_defect + num_normal)  # calling all of them defect
-            centre = min(max(2 * value - float(drawn[name]), least), value)
-        if not ROUNDING < value < 1 - ROUNDING:  # AUROC 0
-            found[name] = Interval(0.0, 1.0 - lowest)
-            continue
-        whole, left = measures[name][0], measures[name][1:]
-        prior = PRIOR_IMAGES.get(name, PRIOR_IMAGES["image"])
-        variance, freedom = variance_of(
-            (left - whole) / (value * (1 - value)),
-            left_out,
-            value,
-            prior,
-            by_kurtosis=name == "image_auroc",
-        )
-        half = quantile(confidence, freedom) * variance**0.5
-        low, high = on_logit_scale(centre, half)
-        found[name] = Interval(max(low, least), max(high, value))
+    for name, metric in names.items():
+        value = metric.value(ranking)
+        is_mean = name == "image_auroc"  # over pairs of images, hence without bias
+        bias = 0.0 if is_mean else float(metric.values(resampled).mean()) - value
+        if metric.is_optimistic:
+            influences = left_out.influences(metric.values(left))
+            changes = drawn_changes(
+                [influences], left_out, UNSEEN[name], num=num_resamples, seed=seed, stretched=True
+            )
+            found[name] = _between(value, value + changes[0], (2 * bias, bias), confidence)
+        else:
+            times = drawn_times(labels, UNSEEN[name], num=num_resamples, seed=seed)
+            drawn = metric.values(extended.summed(times)) - bias  # which draws add to their own
+            found[name] = _between(value, drawn, (2 * bias, 0.0), confidence)
+    num_normal, num_defect = left_out.num_images[0], left_out.num_images[1]
+    least = 2 * num_defect / (2 * num_defect + num_normal)  # of F1max: calling all of them defect
+    f1max = found["image_f1max"]
+    found["image_f1max"] = Interval(min(max(f1max.low, least), f1max.high), f1max.high)
     return found
 
 
@@ -172,31 +189,11 @@ def none(why: str) -> Interval:
     return Interval(math.nan, math.nan, why)
 
 
-def _of_pixels(
-    value: float,
-    whole: float,
-    left: np.ndarray,
-    left_out: LeftOut,
-    *,
-    confidence: float,
-    is_optimistic: bool,
-    is_auroc: bool,
+def _between(
+    value: float, drawn: np.ndarray, bias: tuple[float, float], confidence: float
 ) -> Interval:
-    """From a pixel metric's values with images left out (g,); `whole` is the same with none."""
-    if not ROUNDING < value < 1 - ROUNDING:
-        return none(f"the value is {value:.0f}: nothing says how far from it others may lie")
-    if np.isnan(left).any():
-        return none("one image holds all defects: nothing says how much such images vary")
-    odds = np.log(np.clip([whole, *left], ROUNDING, 1 - ROUNDING))
-    odds -= np.log1p(-np.clip([whole, *left], ROUNDING, 1 - ROUNDING))
-    changes = np.clip(odds[1:] - odds[0], -MOST_CHANGE, MOST_CHANGE)
-    variance, freedom = variance_of(
-        changes, left_out, value, PRIOR_IMAGES["pixel"], by_kurtosis=is_auroc
+    """The quantiles of draws (r,), less the bias that each may have; around the value, in 0..1."""
+    low, high = np.quantile(drawn, ((1 - confidence) / 2, (1 + confidence) / 2))
+    return Interval(
+        max(min(float(low) - bias[0], value), 0.0), min(max(float(high) - bias[1], value), 1.0)
     )
-    bias = 0.0
-    if not is_optimistic:  # of a maximum, the jackknife's bias is mostly noise
-        for rows in left_out.by_class(changes).values():
-            bias += (rows.size - 1) * float(rows.mean()) if rows.size else 0.0
-    half = quantile(confidence, freedom) * variance**0.5
-    low, high = on_logit_scale(value, half, shift=-bias)
-    return Interval(min(low, value), max(high, value))

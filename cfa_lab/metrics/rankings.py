@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Rankings:
@@ -39,8 +41,10 @@ def average_precisions(rankings: Rankings) -> np.ndarray:
     total = np.sum((reached - above) * reached / np.maximum(reached + alarms, 1e-300), axis=1)
     before, alarms_before = _shifted(reached), _shifted(alarms)
     gained = above - before
+    gained[gained < ROUNDING * rankings.num_positives[:, None]] = 0.0  # of sums of weights
     if gained.any():
-        k = np.divide(alarms_above - alarms_before, gained, out=_zeros(gained), where=gained > 0)
+        more = np.maximum(alarms_above - alarms_before, 0.0)
+        k = np.divide(more, gained, out=_zeros(gained), where=gained > 0)
         c = alarms_before - k * before
         found = before + alarms_before
         growth = np.divide(above + alarms_above, found, out=_zeros(found) + 1.0, where=found > 0)

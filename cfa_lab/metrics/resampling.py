@@ -9,7 +9,7 @@ in between, the ROC and PRO curves are straight lines. With no more distinct def
 (usual for image metrics) it is exact; the tests see errors of a few hundredths of the spread.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,26 +27,50 @@ class ImageCounts(Rankings):
 
     def summed(self, times: np.ndarray) -> Rankings:
         """The rankings of the set with its images counted `times` (r, n)."""
-        return self._changed(lambda counts: times @ counts)
-
-    def without(self, groups: Sequence[np.ndarray]) -> Rankings:
-        """The rankings of the set without the images of each group: their places, (m,) each.
-
-        An empty group leaves out nothing.
-        """
-        return self._changed(
-            lambda counts: counts.sum(axis=0) - np.stack([counts[g].sum(axis=0) for g in groups])
+        hits = times @ self.true_positives
+        return Rankings(
+            false_positives=times @ self.false_positives,
+            true_positives=hits,
+            coverage=hits if self.coverage is self.true_positives else times @ self.coverage,
+            num_negatives=times @ self.num_negatives,
+            num_positives=times @ self.num_positives,
+            num_regions=times @ self.num_regions,
         )
 
-    def _changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Rankings:
-        hits = change(self.true_positives)
-        return Rankings(
-            false_positives=change(self.false_positives),
-            true_positives=hits,
-            coverage=hits if self.coverage is self.true_positives else change(self.coverage),
-            num_negatives=change(self.num_negatives),
-            num_positives=change(self.num_positives),
-            num_regions=change(self.num_regions),
+    def with_unseen(self, labels: np.ndarray, num_images: Mapping[int, int]) -> "ImageCounts":
+        """The images and four that none of them is: as large as the mean of their class.
+
+        A normal one whose pixels score like defects, one whose pixels score like none, a defect one
+        whose defects are wholly missed (they score like normal pixels), one wholly found. `labels`
+        (n,) are the images', `num_images` how many of each class the means are of.
+        """
+        num_normal, num_defect = max(num_images[0], 1), max(num_images[1], 1)
+        hits = self.true_positives.sum(axis=0) / max(self.num_positives.sum(), 1.0)
+        alarms = self.false_positives.sum(axis=0) / max(self.num_negatives.sum(), 1.0)
+        everything = np.ones_like(hits)
+        at_the_end = np.repeat(np.isneginf(self.thresholds), 2).astype(np.float64)
+        around = self.false_positives[labels == 1].sum(axis=0) / num_defect
+        size = self.num_negatives[labels == 0].sum() / num_normal
+        background = self.num_negatives[labels == 1].sum() / num_defect
+        positives = self.num_positives.sum() / num_defect
+        regions = self.num_regions.sum() / num_defect
+        none = 0 * everything
+        found = np.stack([none, none, positives * alarms, positives * everything])
+        found = np.concatenate((self.true_positives, found))
+        coverage = found
+        if self.coverage is not self.true_positives:
+            covered = np.stack([none, none, regions * alarms, regions * everything])
+            coverage = np.concatenate((self.coverage, covered))
+        called = np.stack([size * hits, size * at_the_end, around, around])
+        negatives = [size, size, background, background]
+        return ImageCounts(
+            thresholds=self.thresholds,
+            false_positives=np.concatenate((self.false_positives, called)),
+            true_positives=found,
+            coverage=coverage,
+            num_negatives=np.append(self.num_negatives, negatives),
+            num_positives=np.append(self.num_positives, [0, 0, positives, positives]),
+            num_regions=np.append(self.num_regions, [0, 0, regions, regions]),
         )
 
 
@@ -58,19 +82,22 @@ class KindsOfDefects:
     kinds: np.ndarray
     rankings: Mapping[int, Ranking]
 
-    def without(self, groups: Sequence[np.ndarray], *, num: int) -> list[Rankings]:
-        """For each kind the rankings without the images of each group, at `num` thresholds.
+    def summed(
+        self, times: np.ndarray, labels: np.ndarray, num_images: Mapping[int, int], *, num: int
+    ) -> list[Rankings]:
+        """For each kind the rankings of the images and unseen ones counted `times` (r, n + 4).
 
-        As in the data set itself, a kind's images stand beside all normal ones.
+        At `num` thresholds. As in the data set itself, a kind's images stand beside all normal
+        ones; what is unseen is as much of each kind as the mean defect image is.
         """
         found = []
         for kind, whole in self.rankings.items():
             members = np.flatnonzero((self.kinds == 0) | (self.kinds == kind))
             images = (self.images[int(i)] for i in members)
             counts = count_per_image(images, spread_thresholds(whole, num=num))
-            place = np.full(self.kinds.size, -1)
-            place[members] = np.arange(members.size)
-            found.append(counts.without([place[g][place[g] >= 0] for g in groups]))
+            unseen = np.arange(labels.size, times.shape[1])
+            extended = counts.with_unseen(labels[members], num_images)
+            found.append(extended.summed(times[:, [*members, *unseen]]))
         return found
 
 

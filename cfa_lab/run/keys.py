@@ -16,7 +16,7 @@ from cfa_lab.features.own import code_hash
 from cfa_lab.progress import each
 from cfa_lab.records.environment import count_cores
 
-METHOD_VERSION = 6
+METHOD_VERSION = 7
 """Raised whenever a number could change for the same configuration; part of every run key."""
 
 

@@ -40,7 +40,30 @@ def test_shares_are_counted_among_the_intervals_that_there_are():
         "below": pytest.approx(1 / 3),
         "none": pytest.approx(1 / 4),
         "width": pytest.approx((0.2 + 0.2 + 0.15) / 3),
+        "at_one": 0.0,
     }
+
+
+def test_figures_outside_are_told_from_those_that_chance_puts_there():
+    """Of 300: 275 of 95 can be chance, 260 is not; 295 is above 97 by more than chance, 292 not."""
+    figures = [
+        {"held": held / 300, "none": 0.0, "at_one": at_one}
+        for held, at_one in ((275, 0), (260, 0), (285, 0.5), (292, 0.0), (299, 0.02), (300, 0.5))
+    ]
+    found = intervals.count_outside(figures, 300, intervals.AIM)
+    by_chance = found.pop("by_chance")
+    assert found == {
+        "figures": 6,
+        "below": 2,
+        "surely_below": 1,
+        "above": 3,
+        "surely_above": 2,
+        "at_one": 1,
+    }
+    held = np.random.default_rng(0).binomial(300, 0.95, size=200_000)
+    assert by_chance == pytest.approx(6 * np.mean((held < 279) | (held > 291)), abs=0.02)
+    of_half = [{"held": 0.5, "none": 0.5, "at_one": 0.0}]  # half of the sets have an interval
+    assert intervals.count_outside(of_half, 8, (0.0, 0.4))["above"] == 1
 
 
 class Here:
@@ -73,6 +96,7 @@ def test_intervals_print_and_write_how_often_each_metric_holds(small, tmp_path: 
     intervals.main(["--sets", "3", "--json", str(tmp_path / "found.json")])
     told = capsys.readouterr().out
     assert "percent of 3 intervals" in told and "5 + 5" in told and "20 + 20" in told
+    assert "20+20, 8 figures:" in told and "5+5, 8 figures:" in told and "below 90" in told
     for name in ("even, AUROC 0.9", "maps, lift 2.7", "image_f1max", "aupro_05"):
         assert name in told
     written = json.loads((tmp_path / "found.json").read_text())

@@ -1,21 +1,29 @@
 """Intervals over images: against formulas written out, at degenerate sizes, and how they hold."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from scipy import optimize, special, stats
+from scipy import stats
 
 from cfa_lab.bench.metric_contestants import synthetic_maps
 from cfa_lab.bench.populations import ScorePopulation
 from cfa_lab.metrics.anomaly import AnomalyMetrics
-from cfa_lab.metrics.intervals import PRIOR_IMAGES, Interval, image_intervals
-from cfa_lab.metrics.jackknife import leave_out
-from cfa_lab.metrics.ranking import auroc, rank
+from cfa_lab.metrics.intervals import UNSEEN, Interval, image_intervals
+from cfa_lab.metrics.jackknife import Influence, LeftOut, leave_out
+from cfa_lab.metrics.ranking import rank
+from cfa_lab.metrics.rankings import aurocs
+from cfa_lab.metrics.resampling import count_scores
+from cfa_lab.metrics.weights import drawn_changes, drawn_times
 
 
-def image_metrics(normal: list[float], defect: list[float]) -> dict[str, Interval]:
+def image_metrics(
+    normal: Sequence[float], defect: Sequence[float], *, num_resamples: int = 1000
+) -> dict[str, Interval]:
     scores = np.array([*normal, *defect], dtype=float)
     labels = np.repeat([0, 1], [len(normal), len(defect)])
-    return image_intervals(rank([scores[labels == 0]], scores[labels == 1]), labels, scores)
+    ranking = rank([scores[labels == 0]], scores[labels == 1])
+    return image_intervals(ranking, labels, scores, num_resamples=num_resamples)
 
 
 def metrics_of(num_images: int) -> AnomalyMetrics:
@@ -24,70 +32,86 @@ def metrics_of(num_images: int) -> AnomalyMetrics:
     return metrics
 
 
-def test_auroc_has_delongs_interval_on_the_logit_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the model's share: placements of every image, as in DeLong et al. (1988).
-
-    Degrees of freedom of each class by its kurtosis (O'Neill 2014), together by Satterthwaite.
-    """
-    monkeypatch.setitem(PRIOR_IMAGES, "image_auroc", 0.0)
+def test_what_images_add_to_auroc_are_their_placements() -> None:
+    """DeLong et al. (1988); those of wholly missed images are one half, of wholly found ones 1."""
     rng = np.random.default_rng(0)
     normal, defect = rng.normal(size=13).round(1), rng.normal(1, size=21).round(1)
     order = (defect[:, None] > normal) + 0.5 * (defect[:, None] == normal)  # (21, 13)
-    value = order.mean()
-    variance = order.mean(1).var(ddof=1) / 21 + order.mean(0).var(ddof=1) / 13
-    parts, freedoms = [], []
-    for placements in (order.mean(1), order.mean(0)):
-        count = placements.size
-        kurtosis = stats.kurtosis(placements, fisher=False)
-        freedoms.append(min(count - 1, 2 * count / (kurtosis - (count - 3) / (count - 1))))
-        parts.append(placements.var(ddof=1) / count)
-    freedom = variance**2 / sum(p**2 / f for p, f in zip(parts, freedoms, strict=True))
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance) / (value * (1 - value))
-    found = image_metrics(normal.tolist(), defect.tolist())["image_auroc"]
-    assert found.low == pytest.approx(special.expit(special.logit(value) - half), abs=1e-12)
-    assert found.high == pytest.approx(special.expit(special.logit(value) + half), abs=1e-12)
+    labels, scores = np.repeat([0, 1], [13, 21]), np.concatenate((normal, defect))
+    left_out = leave_out(labels, np.ones(34, dtype=bool))
+    assert not isinstance(left_out, str)
+    thresholds = [np.inf, *rank([normal], defect).thresholds, -np.inf]
+    counts = count_scores(scores, labels, np.array(thresholds)).with_unseen(
+        labels, left_out.num_images
+    )
+    found = left_out.influences(aurocs(counts.summed(left_out.times())))
+    for label, placements in ((0, order.mean(0)), (1, order.mean(1))):
+        centred = placements - order.mean()
+        np.testing.assert_allclose(found[label].groups, centred, atol=1e-12)
+        unseen = np.array([0.5, 1.0]) - order.mean()
+        np.testing.assert_allclose(found[label].unseen, unseen, atol=1e-12)
+        assert found[label].bias == pytest.approx(0, abs=1e-12)
 
 
-def test_one_missed_image_among_many_widens_the_interval_of_auroc(monkeypatch) -> None:
-    """It makes all of the variance: hardly more than two degrees of freedom, hence more than 3."""
-    monkeypatch.setitem(PRIOR_IMAGES, "image_auroc", 0.0)
-    found = image_metrics(list(range(60)), [*range(100, 159), 30])["image_auroc"]
-    value = (59 + 30.5 / 60) / 60
-    error = np.std([1.0] * 59 + [30.5 / 60], ddof=1) / 60**0.5 / (value * (1 - value))
-    assert 3 < (special.logit(value) - special.logit(found.low)) / error < 4.4
+@pytest.mark.parametrize("num", [5, 20])
+def test_weights_make_a_mean_vary_like_its_unbiased_variance(num: int) -> None:
+    values = np.random.default_rng(1).normal(size=num)
+    labels = np.ones(2 * num, dtype=int)
+    labels[:num] = 0
+    times = drawn_times(labels, (0.0, 0.0), num=40_000, seed=2)
+    np.testing.assert_allclose(times[:, num : 2 * num].sum(axis=1), num)
+    means = times[:, num : 2 * num] @ values / num
+    assert means.mean() == pytest.approx(values.mean(), abs=0.02)
+    assert means.var() == pytest.approx(values.var(ddof=1) / num, rel=0.04)
+
+
+@pytest.mark.parametrize("num_found", [20, 19, 12, 0])
+def test_the_share_of_found_images_has_jeffreys_interval(num_found: int) -> None:
+    share = num_found / 20
+    found = np.where(np.arange(20) < num_found, 1 - share, -share)
+    groups = {0: [], 1: [np.array([i]) for i in range(20)]}
+    left_out = LeftOut(groups, {0: 0, 1: 20}, 20)
+    influence = {1: Influence(found, np.array([-share, 1 - share]), 0.0)}
+    (changes,) = drawn_changes([influence], left_out, (0.0, 0.5), num=40_000, seed=3)
+    quantiles = np.quantile(share + changes, [0.025, 0.975])
+    expected = stats.beta.ppf([0.025, 0.975], num_found + 0.5, 20 - num_found + 0.5)
+    np.testing.assert_allclose(quantiles, expected, atol=4e-3)
 
 
 @pytest.mark.parametrize(("num_normal", "num_defect"), [(5, 5), (20, 63), (2, 40)])
-def test_separated_images_have_newcombes_lower_bound(num_normal: int, num_defect: int) -> None:
-    found = image_metrics(list(range(num_normal)), list(range(100, 100 + num_defect)))
-    mean_size = (num_normal + num_defect) / 2
+def test_separated_images_allow_for_those_that_they_do_not_show(
+    num_normal: int, num_defect: int
+) -> None:
+    """Written out: a share of the defects is missed, a share of the normal images false alarms."""
+    normal, defect = list(range(num_normal)), list(range(100, 100 + num_defect))
+    found = image_metrics(normal, defect, num_resamples=10_000)
+    rng = np.random.default_rng(4)
 
-    def beyond(auroc: float) -> float:
-        share = (1 - auroc) / (2 - auroc) + auroc / (1 + auroc)
-        variance = auroc * (1 - auroc) * (1 + (mean_size - 1) * share) / num_normal / num_defect
-        return float((1 - auroc) ** 2 - stats.norm.ppf(0.975) ** 2 * variance)
+    def shares(num_images: int, half: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the images, the missed and the clear unseen one, in every draw."""
+        evenness = max(num_images - 2, 1) / num_images
+        seen = rng.standard_gamma(evenness, (10_000, num_images))
+        missed, clear = rng.standard_gamma(half, (2, 10_000))
+        total = seen.sum(axis=1) + missed + clear
+        return seen / total[:, None], missed / total, clear / total
 
-    low = float(optimize.bisect(beyond, 1e-6, 1 - 1e-9, xtol=1e-13))  # pyright: ignore
-    assert found["image_auroc"].low == pytest.approx(low, abs=1e-9)
+    _, alarming, _ = shares(num_normal, UNSEEN["image_auroc"][0])
+    seen, missed, _ = shares(num_defect, UNSEEN["image_auroc"][1])
+    beaten = seen @ ((np.arange(num_defect) + 0.5) / num_defect)  # by false alarms among them
+    lost = missed * ((1 - alarming) / 2 + alarming) + alarming * beaten
+    low = float(np.quantile(1 - lost, 0.025))
+    assert found["image_auroc"].low == pytest.approx(low, abs=0.06 * (1 - low))
     assert found["image_auroc"].high == 1.0
     for name in ("image_ap", "image_f1max"):
         assert found[name].high == 1.0 and 0.3 < found[name].low < 0.999, name
-    reverse = image_metrics(list(range(100, 100 + num_normal)), list(range(num_defect)))
-    assert reverse["image_auroc"].low == 0.0
-    assert reverse["image_auroc"].high == pytest.approx(1 - low, abs=1e-9)
+    reverse = image_metrics(defect, normal[:num_normal] + normal[:1])["image_auroc"]
+    assert reverse.low == 0.0 < reverse.high < 0.9
 
 
-def test_the_bound_of_separated_images_agrees_with_drawn_ones() -> None:
-    """AP and F1max of many images from two normal distributions of that AUROC."""
-    found = image_metrics(list(range(20)), list(range(100, 120)))
-    population = ScorePopulation("even", found["image_auroc"].low)
-    scores, labels = population.draw(np.random.default_rng(1), 200_000, 200_000)
-    from cfa_lab.metrics.ranking import average_precision, f1max
-
-    ranking = rank([scores[labels == 0]], scores[labels == 1])
-    assert found["image_auroc"].low == pytest.approx(auroc(ranking), abs=2e-3)
-    assert found["image_ap"].low == pytest.approx(average_precision(ranking), abs=2e-3)
-    assert found["image_f1max"].low == pytest.approx(f1max(ranking).value, abs=4e-3)
+def test_one_missed_image_among_many_leaves_room_for_more() -> None:
+    """Of 60: Jeffreys' interval of its share ends near 7.5 percent, half of which AUROC loses."""
+    found = image_metrics(list(range(60)), [*range(100, 159), 30])["image_auroc"]
+    assert 0.93 < found.low < 1 - 0.5 * stats.beta.ppf(0.975, 1.5, 59.5)
 
 
 def test_one_image_of_a_class_gives_no_interval_and_the_reason() -> None:
@@ -112,14 +136,14 @@ def test_pixel_metrics_of_one_image_with_a_mask_have_none() -> None:
     assert blank.intervals()["aupro_30"].why.startswith("one image holds all defects")
 
 
-def test_pixels_all_on_their_side_have_none() -> None:
+def test_pixels_all_on_their_side_leave_room_below() -> None:
     masks = np.zeros((6, 4, 4))
     masks[3:, 1] = 1
     metrics = AnomalyMetrics()
     metrics.update(masks + np.linspace(0, 0.5, 6)[:, None, None], masks)
     found = metrics.intervals()
-    assert found["pixel_auroc"].why.startswith("the value is 1")
-    assert 0 < found["image_auroc"].low < found["image_auroc"].high == 1
+    for name, interval in found.items():
+        assert 0 < interval.low < interval.high == 1 and not interval.why, name
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_images() -> None:
@@ -138,9 +162,9 @@ def test_intervals_hold_the_value_and_narrow_with_more_images() -> None:
 
 def test_groups_of_images_left_out_together_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = metrics_of(240)
-    single = metrics.intervals(num_resamples=50)
+    single = metrics.intervals()
     monkeypatch.setattr("cfa_lab.metrics.jackknife.MOST_GROUPS", 40)
-    grouped = metrics.intervals(num_resamples=50)
+    grouped = metrics.intervals()
     for name, interval in single.items():
         width = interval.high - interval.low
         assert grouped[name].low == pytest.approx(interval.low, abs=0.25 * width), name
@@ -179,9 +203,9 @@ def test_they_hold_about_as_often_as_they_say(size: tuple[int, int], auroc: floa
     """`bench intervals` measures this for every metric, with more sets."""
     population, generator = ScorePopulation("even", auroc), np.random.default_rng(3)
     held = 0
-    for _ in range(200):
+    for _ in range(120):
         scores, labels = population.draw(generator, *size)
         ranking = rank([scores[labels == 0]], scores[labels == 1])
-        found = image_intervals(ranking, labels, scores, num_resamples=1)["image_auroc"]
+        found = image_intervals(ranking, labels, scores, num_resamples=300)["image_auroc"]
         held += found.low <= auroc <= found.high
-    assert held >= 182
+    assert held >= 109

@@ -4,6 +4,7 @@ from helpers.literal_metrics import literal_values, random_test_set
 
 from cfa_lab.bench.metric_contestants import synthetic_maps
 from cfa_lab.metrics.families import LIMITED, OF_RANKING
+from cfa_lab.metrics.jackknife import leave_out
 from cfa_lab.metrics.names import at_limit
 from cfa_lab.metrics.pixels import split_pixels
 from cfa_lab.metrics.ranking import rank
@@ -102,18 +103,38 @@ def test_resamples_keep_the_number_of_normal_and_defect_images() -> None:
     np.testing.assert_array_equal(times, draw_times(labels, num_resamples=50, seed=3))
 
 
-def test_images_left_out_are_those_counted_no_times() -> None:
-    maps, masks = random_test_set(np.random.default_rng(1), "smooth", num_images=6)
-    counts = count_per_image(
-        [split_pixels(m, mask) for m, mask in zip(maps, masks, strict=True)],
-        np.quantile(np.concatenate([m.ravel() for m in maps]), [0.9, 0.5, 0.1]),
-    )
-    groups = [np.array([2]), np.array([0, 5]), np.zeros(0, dtype=int)]
-    times = np.ones((3, 6))
-    times[0, 2] = times[1, 0] = times[1, 5] = 0
-    left, summed = counts.without(groups), counts.summed(times)
-    for name in vars(summed):
-        np.testing.assert_allclose(getattr(left, name), getattr(summed, name), atol=1e-9)
+def test_images_left_out_count_no_times_and_unseen_ones_once() -> None:
+    labels = np.array([0, 1, 1, 0, 1, 0])
+    left_out = leave_out(labels, np.array([True] * 5 + [False]))
+    assert not isinstance(left_out, str)
+    times = left_out.times()
+    assert times.shape == (1 + 2 + 3 + 4, 6 + 4)
+    np.testing.assert_array_equal(times[0], [1] * 6 + [0] * 4)
+    np.testing.assert_array_equal(np.argmin(times[1:6, :6], axis=1), [0, 3, 1, 2, 4])
+    np.testing.assert_array_equal(times[1:6].sum(axis=1), [5] * 5)
+    np.testing.assert_array_equal(times[6:, :6], np.ones((4, 6)))
+    np.testing.assert_array_equal(times[6:, 6:], np.eye(4))
+
+
+def test_unseen_images_are_of_mean_size_and_missed_or_found_wholly() -> None:
+    maps, masks = random_test_set(np.random.default_rng(1), "smooth", num_images=8)
+    images = [split_pixels(m, mask) for m, mask in zip(maps, masks, strict=True)]
+    thresholds = np.unique(np.concatenate([image.positives for image in images]))[::-1]
+    labels = labels_of(masks)
+    counts = count_per_image(images, np.array([np.inf, *thresholds, -np.inf]))
+    num_images = {0: int((labels == 0).sum()), 1: int((labels == 1).sum())}
+    unseen = counts.with_unseen(labels, num_images)
+    np.testing.assert_array_equal(unseen.coverage[:8], counts.coverage)
+    for name in ("num_negatives", "num_positives", "num_regions"):
+        whole, added = getattr(counts, name), getattr(unseen, name)[8:]
+        means = [whole[labels == label].mean() for label in (0, 0, 1, 1)]
+        np.testing.assert_allclose(added, means, err_msg=name)
+    rest = np.zeros((2, 12))
+    rest[:, :8] = labels == 0  # beside all normal images
+    rest[0, 10] = rest[1, 11] = 1
+    missed, found = OF_RANKING["auroc"].values(unseen.summed(rest))
+    assert 0.35 < missed < 0.65  # like the normal pixels of all images
+    assert found == pytest.approx(1.0, abs=1e-12)
 
 
 def test_a_resample_without_a_class_has_no_value() -> None:
