@@ -9,6 +9,7 @@ from scipy import stats
 from cfa_lab.bench.metric_contestants import synthetic_maps
 from cfa_lab.bench.populations import ScorePopulation
 from cfa_lab.metrics.anomaly import AnomalyMetrics
+from cfa_lab.metrics.families import OF_RANKING
 from cfa_lab.metrics.intervals import UNSEEN, Interval, image_intervals
 from cfa_lab.metrics.jackknife import Influence, LeftOut, leave_out
 from cfa_lab.metrics.ranking import rank
@@ -202,10 +203,14 @@ def test_undefined_metrics_have_no_interval() -> None:
 def test_they_hold_about_as_often_as_they_say(size: tuple[int, int], auroc: float) -> None:
     """`bench intervals` measures this for every metric, with more sets."""
     population, generator = ScorePopulation("even", auroc), np.random.default_rng(3)
-    held = 0
+    scores, labels = population.draw(generator, 12_000, 12_000)
+    ranking = rank([scores[labels == 0]], scores[labels == 1])
+    true = {"image_auroc": auroc, "image_ap": OF_RANKING["ap"].value(ranking)}
+    held = dict.fromkeys(true, 0)
     for _ in range(120):
         scores, labels = population.draw(generator, *size)
         ranking = rank([scores[labels == 0]], scores[labels == 1])
-        found = image_intervals(ranking, labels, scores, num_resamples=300)["image_auroc"]
-        held += found.low <= auroc <= found.high
-    assert held >= 109
+        found = image_intervals(ranking, labels, scores, num_resamples=300)
+        for name in true:
+            held[name] += found[name].low <= true[name] <= found[name].high
+    assert min(held.values()) >= 109, held
