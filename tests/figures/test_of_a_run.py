@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.tiny import FIGURES
 from PIL import ImageColor
 
 from cfa_lab.figures.page import Page
@@ -39,7 +40,7 @@ def outlined(panels) -> bool:
 
 
 def test_thresholds_that_were_set_are_marked_in_every_figure(tiny_config, tmp_path, drawn):
-    config = tiny_config("dataset.validation_fraction=0.4", "evaluation.threshold=mean_sd")
+    config = tiny_config(FIGURES, "dataset.validation_fraction=0.4", "evaluation.threshold=mean_sd")
     run(config, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
     image, pixel = (found[f"threshold/{kind}_threshold"] for kind in ("image", "pixel"))
@@ -59,7 +60,7 @@ def test_thresholds_that_were_set_are_marked_in_every_figure(tiny_config, tmp_pa
 
 
 def test_without_a_threshold_none_is_drawn(tiny_config, tmp_path, drawn):
-    run(tiny_config(), tmp_path)
+    run(tiny_config(FIGURES), tmp_path)
     legend = drawn["scores.png"].axes[0].get_legend().get_texts()
     assert [text.get_text() for text in legend] == ["Normal (3)", "Defect (3)"]
     words = " ".join(word.text for word in drawn["misses.png"].words)
