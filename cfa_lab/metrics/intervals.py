@@ -48,11 +48,10 @@ UNSEEN: dict[str, Halves] = {
 A false alarm costs AP more than it costs AUROC, and no normal image is one great defect.
 """
 AP_STRETCH = 3.0
-"""AP's draws below its value lie farther off by 3 of the number of defect images.
+"""Over the number of defect images: by what share AP's draws below its value lie farther off.
 
-They are those of few images, which say too little where normal ones score above many defects: at an
-AUROC of .7 nine lower bounds of 100 lay above the truth. Chosen with the sets of other seeds than
-those of the documentation.
+Few images say too little of how AP varies where normal ones score above many defects: at an AUROC
+of .7 nine lower bounds of 100 lay above the truth. Chosen by sets of other seeds than the docs'.
 """
 ONE_IMAGE = "one image holds all defects: nothing says how much such images vary"
 MOST_PIXEL_RESAMPLES = 200
