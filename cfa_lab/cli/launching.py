@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from cfa_lab.cli import interrupts
-from cfa_lab.cli.jobs import Composer
+from cfa_lab.cli.composer import Composer
 from cfa_lab.cli.schema import VERSION_BASE
 from cfa_lab.errors import UserError
 from cfa_lab.launch.task import End, Task, packed

@@ -15,7 +15,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from cfa_lab.cli.jobs import Job, make_jobs
+from cfa_lab.cli.composer import Job
+from cfa_lab.cli.jobs import make_jobs
 from cfa_lab.cli.settings_files import has_settings, save_settings
 from cfa_lab.cli.task import link_latest, study_index
 from cfa_lab.errors import UserError

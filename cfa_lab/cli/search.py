@@ -15,7 +15,8 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cfa_lab.cli.jobs import Job, make_jobs
+from cfa_lab.cli.composer import Job
+from cfa_lab.cli.jobs import make_jobs
 from cfa_lab.cli.messages import describe
 from cfa_lab.cli.multirun import launch_jobs, tell_links
 from cfa_lab.cli.search_options import Options

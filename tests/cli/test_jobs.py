@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 
 from cfa_lab.cli import task
 from cfa_lab.cli.combinations import combine
-from cfa_lab.cli.jobs import Job, make_jobs, task_part
+from cfa_lab.cli.composer import Job, task_part
+from cfa_lab.cli.jobs import make_jobs
 from cfa_lab.cli.schema import VERSION_BASE, to_config
 from cfa_lab.cli.task import link_latest
 from cfa_lab.config import Config, conf_dir
@@ -297,7 +298,7 @@ def test_latest_leads_to_the_last_folder_and_spares_what_is_no_link(tmp_path: Pa
 
 
 def test_a_launcher_composes_the_very_jobs_that_hydra_would():
-    from cfa_lab.cli.jobs import Composer
+    from cfa_lab.cli.composer import Composer
 
     job = jobs_of("backbone=resnet18", "seed=1,2", "category='a b'", "tracker.tags=[x,y]")[1]
     loader = GlobalHydra.instance().config_loader()

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from cfa_lab.cli.jobs import task_part
+from cfa_lab.cli.composer import task_part
 from cfa_lab.cli.schema import VERSION_BASE
 from cfa_lab.cli.settings_files import has_settings, save_settings, to_yaml
 from cfa_lab.config import Config, conf_dir
